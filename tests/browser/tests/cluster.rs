@@ -1,0 +1,619 @@
+//! `<cluster-stage>`, the cluster to play with: it says what the real programs say.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Instant;
+
+use browser_tests::*;
+use serde_json::json;
+
+const STEPS: [&str; 4] = ["00_fork", "01_crash", "02_exit_log", "03_respawn"];
+const WORKERS: usize = 3;
+
+/// One thing a reader does to the element, and a person to the real program.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Request,
+    /// `kill -SIGNAL` for the box of that number: 0 is the primary.
+    Kill(&'static str, usize),
+    Interrupt,
+    /// A second goes by: every clock that runs, runs out.
+    Second,
+    /// Half of one. The real program has its own time: it is only ever waited for.
+    Half,
+}
+use Act::*;
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn for_the_same_actions_its_console_is_the_one_of_step_00() {
+    let browser = Browser::start();
+    same_console(
+        &browser,
+        0,
+        &[Request, Request, Request, Request, Second, Kill("KILL", 2), Request],
+    );
+    same_console(&browser, 0, &[Kill("TERM", 1), Kill("HUP", 3), Request, Kill("INT", 2), Request]);
+    same_console(&browser, 0, &[Request, Kill("KILL", 0), Request]);
+    same_console(&browser, 0, &[Interrupt, Request]);
+}
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn for_the_same_actions_its_console_is_the_one_of_step_01() {
+    let browser = Browser::start();
+    same_console(&browser, 1, &[Request, Second, Request, Request, Second, Request]);
+    same_console(&browser, 1, &[Request, Request, Request, Request, Second, Request]);
+    same_console(&browser, 1, &[Kill("QUIT", 2), Request, Second, Kill("TERM", 3), Request]);
+    same_console(&browser, 1, &[Request, Kill("TERM", 0), Request]);
+}
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn for_the_same_actions_its_console_is_the_one_of_step_02() {
+    let browser = Browser::start();
+    same_console(&browser, 2, &[Request, Second, Request, Second, Request, Second, Request]);
+    same_console(&browser, 2, &[Request, Request, Second, Kill("KILL", 3), Request]);
+    // Only the first answer of a worker starts its clock.
+    same_console(&browser, 2, &[Request, Request, Request, Half, Request, Half, Request]);
+    same_console(&browser, 2, &[Kill("TERM", 2), Kill("INT", 1), Request, Kill("HUP", 3)]);
+    same_console(&browser, 2, &[Kill("QUIT", 1), Request, Kill("HUP", 0), Request]);
+    same_console(&browser, 2, &[Request, Interrupt]);
+}
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn for_the_same_actions_its_console_is_the_one_of_step_03() {
+    let browser = Browser::start();
+    same_console(
+        &browser,
+        3,
+        &[Request, Second, Request, Second, Request, Second, Request, Second],
+    );
+    same_console(&browser, 3, &[Request, Request, Request, Request, Second, Request, Second]);
+    // A worker that is killed while its clock runs dies once.
+    let known = [Kill("KILL", 1), Kill("TERM", 2), Kill("INT", 3)];
+    same_console(
+        &browser,
+        3,
+        &[&known[..], &[Request, Kill("HUP", 1), Second, Request, Second]].concat(),
+    );
+    same_console(&browser, 3, &[Kill("QUIT", 2), Kill("QUIT", 0), Request]);
+    same_console(&browser, 3, &[Kill("KILL", 1), Interrupt, Request]);
+}
+
+/// Does the same to the element and to the real program, and compares after each action what both
+/// printed since, who lives, and how it ended. Process ids are compared up to renaming.
+#[track_caller]
+fn same_console(browser: &Browser, stage: usize, acts: &[Act]) {
+    let mut shown = Shown::start(browser, stage);
+    let mut real = Real::start(STEPS[stage], WORKERS);
+    // Every way in which the element's ids can stand for the real ones, given all that was seen.
+    let mut names: Vec<BTreeMap<i64, i64>> = vec![BTreeMap::new()];
+    let (mut left, mut right) = (Vec::new(), Vec::new());
+    let mut story = String::from("start");
+    let mut acts = acts.iter();
+    loop {
+        let new = shown.new_lines();
+        let printed = real.lines(new.len());
+        left.extend(new.clone());
+        right.extend(printed.clone());
+        names = names.iter().flat_map(|names| unify(names, &new, &printed)).collect();
+        let same = |state: &State, names: &BTreeMap<i64, i64>| {
+            state.alive.iter().map(|pid| names[pid]).collect::<BTreeSet<_>>()
+        };
+        let state = shown.state();
+        let fail = |what: &str| -> ! {
+            panic!(
+                "{}, after {story}: {what}\n--- the element\n{}\n--- the real program\n{}\n",
+                STEPS[stage],
+                left.join("\n"),
+                right.join("\n")
+            )
+        };
+        if names.is_empty() {
+            fail("the consoles differ");
+        }
+        match state.status {
+            Some(status) => {
+                let (rest, real_status) = real.end();
+                if !rest.is_empty() {
+                    fail(&format!("the real program says more: {rest:?}"));
+                }
+                if status != real_status {
+                    fail(&format!(
+                        "the element ends with {status}, the program with {real_status}"
+                    ));
+                }
+            }
+            // While a clock runs, somebody may die at any moment.
+            None if state.clocks > 0 => {}
+            // A death that nobody logs still takes a moment.
+            None => {
+                let deadline = Instant::now() + PATIENCE;
+                let everybody: Vec<i64> =
+                    names.iter().flat_map(|names| names.values().copied()).collect();
+                let kept = loop {
+                    let alive = alive(&everybody);
+                    let kept: Vec<_> = names
+                        .iter()
+                        .filter(|names| same(&state, names) == alive)
+                        .cloned()
+                        .collect();
+                    if !kept.is_empty() {
+                        break kept;
+                    }
+                    if Instant::now() > deadline {
+                        fail(&format!("{} should live, but {alive:?} do", state.alive.len()));
+                    }
+                };
+                names = kept;
+            }
+        }
+        let Some(act) = acts.next() else { break };
+        story += &format!(", {act:?}");
+        let answered = shown.act(act);
+        match act {
+            Request => assert_eq!(
+                real.request(),
+                answered,
+                "{}, after {story}: only one of the element and the program answered",
+                STEPS[stage]
+            ),
+            Kill(signal, at) => {
+                let pid = names[0][&state.pids[*at]];
+                names.retain(|names| names[&state.pids[*at]] == pid);
+                send(signal, pid);
+            }
+            Interrupt => send("INT", -real.primary),
+            // Whose clock runs, ends by itself; else another program's clock tells the time.
+            Second if state.clocks == 0 => a_second(),
+            Second | Half => {}
+        }
+    }
+    if shown.state().status.is_none() {
+        send("KILL", -real.primary);
+        let (rest, _) = real.end();
+        assert!(rest.is_empty(), "{}, after {story}, went on: {rest:?}", STEPS[stage]);
+    }
+}
+
+/// What the lines `shown` say, the lines `real` say too, in one way or more of naming processes.
+/// A process starts while others go on, so the lines that tell of starts may stand anywhere.
+fn unify(names: &BTreeMap<i64, i64>, shown: &[String], real: &[String]) -> Vec<BTreeMap<i64, i64>> {
+    let is_start = |line: &&String| line.ends_with("번 워커 실행");
+    let (new, told): (Vec<&String>, Vec<&String>) = shown.iter().partition(is_start);
+    let (real_new, real_told): (Vec<&String>, Vec<&String>) = real.iter().partition(is_start);
+    if new.len() != real_new.len() || told.len() != real_told.len() {
+        return Vec::new();
+    }
+    let mut ways = vec![names.clone()];
+    for line in &new {
+        let known = |way: &BTreeMap<i64, i64>, pid| way.values().any(|known| *known == pid);
+        ways = ways
+            .iter()
+            .flat_map(|way| {
+                real_new.iter().map(|real| number(real)).filter(|pid| !known(way, *pid)).map(
+                    |pid| {
+                        let mut way = way.clone();
+                        way.insert(number(line), pid);
+                        way
+                    },
+                )
+            })
+            .collect();
+    }
+    for (line, real) in told.iter().zip(&real_told) {
+        let named = |way: &mut BTreeMap<i64, i64>| {
+            if line.starts_with("code ") {
+                return line == real;
+            }
+            let (pid, real_pid) = (number(line), number(real));
+            line.replace(&pid.to_string(), "") == real.replace(&real_pid.to_string(), "")
+                && *way.entry(pid).or_insert(real_pid) == real_pid
+        };
+        ways.retain_mut(named);
+    }
+    ways
+}
+
+fn number(line: &str) -> i64 {
+    let digits: String = line.chars().filter(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or_else(|_| panic!("no process id: {line}"))
+}
+
+/// The element in a page, with a clock that stands still until it is told to go on.
+struct Shown<'a> {
+    browser: &'a Browser,
+    seen: usize,
+}
+
+struct State {
+    pids: Vec<i64>,
+    alive: Vec<i64>,
+    status: Option<i64>,
+    clocks: usize,
+}
+
+impl Shown<'_> {
+    fn start(browser: &Browser, stage: usize) -> Shown<'_> {
+        browser.open(&View::wide("en/introduction.html"));
+        browser.js(ELEMENT, json!([format!("0{stage}")]));
+        Shown { browser, seen: 0 }
+    }
+
+    fn new_lines(&mut self) -> Vec<String> {
+        let console = self.browser.text("el.shadowRoot.querySelector('pre').textContent");
+        let lines: Vec<String> = console.lines().skip(self.seen).map(str::to_owned).collect();
+        self.seen += lines.len();
+        lines
+    }
+
+    fn state(&self) -> State {
+        let value = self.browser.js(
+            "const boxes = [...el.shadowRoot.querySelectorAll('.primary, .worker')].map(box => ({
+               pid: +box.querySelector('button').value,
+               gone: box.matches('.gone'),
+               text: box.querySelector('b').textContent,
+             }));
+             return {
+               pids: boxes.map(box => box.pid),
+               alive: boxes.filter(box => !box.gone).map(box => box.pid),
+               status: boxes[0].gone ? +boxes[0].text.replace('$? ', '') : null,
+               clocks: boxes.filter(box => box.text.endsWith(' s')).length,
+             }",
+            json!([]),
+        );
+        let pids = |name: &str| {
+            value[name].as_array().unwrap().iter().map(|pid| pid.as_i64().unwrap()).collect()
+        };
+        State {
+            pids: pids("pids"),
+            alive: pids("alive"),
+            status: value["status"].as_i64(),
+            clocks: value["clocks"].as_u64().unwrap() as usize,
+        }
+    }
+
+    /// Works the element as a reader does; whether a request was answered.
+    fn act(&self, act: &Act) -> bool {
+        let (name, signal, at) = match act {
+            Request => ("curl", "", 0),
+            Kill(signal, at) => ("kill", *signal, *at),
+            Interrupt => ("Ctrl-C", "", 0),
+            Second => ("", "", 1000),
+            Half => ("", "", 500),
+        };
+        let said = self.browser.js(
+            "const [name, signal, at] = arguments, root = el.shadowRoot;
+             if (signal) root.querySelector('[name=signal]').value = signal;
+             if (name) root.querySelectorAll(`[name='${name}']`)[at].click();
+             else { fakeNow += at; el.tick(); }
+             return root.querySelector('[role=status]').textContent",
+            json!([name, signal, at]),
+        );
+        said.as_str().is_some_and(|said| said.contains("has answered"))
+    }
+}
+
+/// Puts an element of the stage `arguments[0]` on the page: `el`, whose time is `fakeNow`.
+const ELEMENT: &str = "
+    window.fakeNow = 0;
+    window.el = document.createElement('cluster-stage');
+    el.setAttribute('stage', arguments[0]);
+    el.now = () => fakeNow;
+    document.querySelector('main').prepend(el);";
+
+/// The real program, in a process group of its own that ends with this, however the test goes.
+struct Real {
+    primary: i64,
+    port: u16,
+    child: Child,
+    watchdog: Child,
+    console: Receiver<String>,
+    /// A line that was read, and not yet told.
+    first: Option<String>,
+}
+
+impl Real {
+    fn start(step: &str, workers: usize) -> Real {
+        // A port that is free now may be another's in a moment.
+        for _ in 0..20 {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+            let port = listener.local_addr().unwrap().port();
+            drop(listener);
+            let mut real = Real::spawn(step, workers, port);
+            // One that could not have the port says nothing on its console.
+            if let Ok(line) = real.console.recv_timeout(PATIENCE) {
+                real.first = Some(line);
+                return real;
+            }
+        }
+        panic!("{step} did not start on any port")
+    }
+
+    fn spawn(step: &str, workers: usize, port: u16) -> Real {
+        let mut child = Command::new(binaries().join(step))
+            .env("PORT", port.to_string())
+            .env("WORKERS", workers.to_string())
+            .current_dir(env!("CARGO_TARGET_TMPDIR"))
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot run {step}: {error}"));
+        let watchdog = Command::new("sh")
+            .args(["-c", "read -r _; kill -s KILL -- -$0", &child.id().to_string()])
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("sh runs");
+        let (sender, console) = channel();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        Real { primary: child.id().into(), port, child, watchdog, console, first: None }
+    }
+
+    fn lines(&mut self, count: usize) -> Vec<String> {
+        let next = |_| self.first.take().or_else(|| self.console.recv_timeout(PATIENCE).ok());
+        (0..count).map_while(next).collect()
+    }
+
+    /// Waits until the last process of it is gone: what it had still to say, and `echo $?`.
+    fn end(&mut self) -> (Vec<String>, i64) {
+        let mut rest = Vec::new();
+        loop {
+            match self.console.recv_timeout(PATIENCE) {
+                Ok(line) => rest.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("the program should have ended: {rest:?}"),
+            }
+        }
+        let status = self.child.wait().expect("it is ours to wait for");
+        (rest, status.code().unwrap_or_else(|| 128 + status.signal().unwrap()).into())
+    }
+
+    /// Asks over a new connection; whether it was answered.
+    fn request(&self) -> bool {
+        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else { return false };
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        let mut reply = Vec::new();
+        while !reply.ends_with(b"</p>") {
+            let mut some = [0; 1024];
+            match stream.read(&mut some) {
+                Ok(count) if count > 0 => reply.extend(&some[..count]),
+                _ => return false,
+            }
+        }
+        true
+    }
+}
+
+impl Drop for Real {
+    fn drop(&mut self) {
+        self.watchdog.stdin.take();
+        let _ = self.watchdog.wait();
+        let _ = self.child.wait();
+    }
+}
+
+/// A second, by the clock of a worker of 01_crash: it ends a second after its first answer.
+fn a_second() {
+    let mut clock = Real::start("01_crash", 1);
+    clock.lines(2);
+    assert!(clock.request(), "01_crash answers");
+    clock.end();
+}
+
+fn send(signal: &str, pid: i64) {
+    let sent = Command::new("sh")
+        .args(["-c", "kill -s \"$0\" -- \"$1\"", signal, &pid.to_string()])
+        .status()
+        .expect("sh runs");
+    assert!(sent.success(), "kill -{signal} {pid}");
+}
+
+fn alive(pids: &[i64]) -> BTreeSet<i64> {
+    let pids: BTreeSet<String> = pids.iter().map(i64::to_string).collect();
+    let output = Command::new("sh")
+        .args(["-c", "for pid; do kill -0 $pid 2>&- && echo $pid; done", "sh"])
+        .args(pids)
+        .output()
+        .expect("sh runs");
+    String::from_utf8_lossy(&output.stdout).lines().map(number).collect()
+}
+
+/// The folder of the steps' binaries, built with the profile and the target folder of this test.
+fn binaries() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let built = BUILT.get_or_init(|| {
+        let profile = env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--bins", "--target-dir"])
+            .arg(profile.parent().unwrap())
+            .args((profile.ends_with("release")).then_some("--release"))
+            .current_dir(project())
+            .status()
+            .expect("cargo runs");
+        assert!(built.success(), "the steps do not build");
+        profile
+    });
+    built.clone()
+}
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn every_chapter_has_the_cluster_of_its_stage_and_a_figure_where_there_is_no_javascript() {
+    let browser = Browser::start();
+    for language in LANGUAGES {
+        for (stage, step) in STEPS.iter().enumerate() {
+            let page = format!("{language}/{step}.html");
+            browser.open(&View { reduced_motion: true, ..View::wide(&page) });
+            assert!(
+                browser.holds("document.querySelectorAll('main cluster-stage').length === 1"),
+                "{page} has no <cluster-stage>, or more than one"
+            );
+            let shown = browser.number(
+                "document.querySelector('cluster-stage').shadowRoot.querySelector('[name=stage]').selectedIndex",
+            );
+            assert_eq!(shown, stage as f64, "{page} has the cluster of another stage");
+            let figure = "document.querySelector('cluster-stage > figure')?.getBoundingClientRect().height > 100";
+            assert!(!browser.holds(figure), "{page} shows the figure as well as the cluster");
+            browser.open(&View { javascript: false, ..View::wide(&page) });
+            assert!(
+                browser.holds(figure),
+                "{page} shows no figure without JavaScript. (<cluster-stage …> has to stand alone on \
+                 its line, or the browser closes it before the figure.)"
+            );
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn its_clock_is_the_readers_and_runs_out_before_their_eyes() {
+    let browser = Browser::start();
+    for reduced_motion in [false, true] {
+        browser.open(&View { reduced_motion, ..View::wide("en/introduction.html") });
+        browser.js(
+            "window.el = document.createElement('cluster-stage');
+             el.setAttribute('stage', '02');
+             document.querySelector('main').prepend(el);
+             const state = el.shadowRoot.querySelector('.worker b');
+             window.seen = [];
+             new MutationObserver(() => seen.push(state.textContent)).observe(state, { childList: true });
+             window.started = performance.now();
+             el.shadowRoot.querySelector('[name=curl]').click()",
+            json!([]),
+        );
+        browser.until("the worker ends once its second is over", "seen.at(-1) === 'code 1'");
+        let took = browser.number("performance.now() - started");
+        assert!(took >= 1000.0, "a worker lives on for a second, not {took} ms");
+        let times = browser.number("seen.filter(text => /^[01]\\.\\d s$/.test(text)).length");
+        if reduced_motion {
+            assert!(times <= 5.0, "with reduced motion the clock still changes {times} times");
+        } else {
+            assert!(
+                times >= 4.0,
+                "the clock should be seen running out, but it changed {times} times"
+            );
+        }
+        assert!(
+            browser.holds("el.shadowRoot.getAnimations().length === 0"),
+            "nothing is animated but the clock"
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn the_keyboard_alone_works_it_and_a_screen_reader_hears_what_happened() {
+    let browser = Browser::start();
+    browser.open(&View::wide("en/introduction.html"));
+    browser.js(ELEMENT, json!(["03"]));
+    let status = "el.shadowRoot.querySelector('[role=status]').textContent.trim()";
+    let focus = "el.shadowRoot.activeElement";
+    let tab_to = |name: &str| {
+        for _ in 0..12 {
+            browser.keys(Key::Tab);
+            if browser.text(&format!("{focus}?.name ?? ''")) == name {
+                return;
+            }
+        }
+        panic!("the Tab key does not reach `{name}`");
+    };
+    browser.js("el.tabIndex = -1; el.focus()", json!([]));
+    tab_to("stage");
+    let page = browser.address();
+    browser.keys(Key::Left);
+    browser.keys(Key::Up);
+    browser.until(
+        "an arrow key chooses a stage, and does not turn the page",
+        "el.shadowRoot.querySelector('[name=stage]').value < '03_respawn'",
+    );
+    assert_eq!(browser.address(), page);
+    browser.js("el.shadowRoot.querySelector('[name=stage]').selectedIndex = 3", json!([]));
+    tab_to("again");
+    browser.keys(Key::Enter);
+    assert!(
+        browser.text(status).starts_with("Process "),
+        "a restart is told: {}",
+        browser.text(status)
+    );
+    tab_to("kill");
+    tab_to("kill");
+    let name = browser.text(&format!("{focus}.ariaLabel"));
+    let pid = browser.text(&format!("{focus}.value"));
+    assert_eq!(name, format!("kill -KILL {pid}"), "a button says what it does");
+    browser.keys(Key::Enter);
+    assert!(
+        browser.text(status).starts_with(&format!("Worker {pid} has ended: SIGKILL")),
+        "a death is told: {}",
+        browser.text(status)
+    );
+    assert_eq!(browser.text(&format!("{focus}?.name")), "kill", "the focus stays where it was");
+    assert_ne!(
+        browser.text(&format!("{focus}.value")),
+        pid,
+        "on the worker that came in its place"
+    );
+    tab_to("curl");
+    browser.keys(" ");
+    assert!(browser.text(status).contains("has answered"), "an answer is told");
+}
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn its_words_are_the_pages_and_its_console_is_the_notes() {
+    let browser = Browser::start();
+    for (language, word) in [("ko", "요청 보내기"), ("en", "Send a request")] {
+        browser.open(&View::wide(&format!("{language}/introduction.html")));
+        browser.js(ELEMENT, json!(["00"]));
+        assert_eq!(browser.text("el.shadowRoot.querySelector('[name=curl]').textContent"), word);
+        let console = browser.text("el.shadowRoot.querySelector('pre').textContent");
+        assert!(console.starts_with("마스터 프로세스 아이디: "), "{language}: {console}");
+        assert_eq!(browser.text("el.shadowRoot.querySelector('pre').lang"), "ko");
+        assert_eq!(browser.errors(), Vec::<String>::new());
+    }
+}
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn a_phone_of_320_pixels_shows_all_of_it() {
+    let browser = Browser::start();
+    for language in LANGUAGES {
+        browser.open(&View { width: 320, ..View::phone(&format!("{language}/introduction.html")) });
+        browser.js(ELEMENT, json!(["02"]));
+        let out = browser.text(
+            "[...el.shadowRoot.querySelectorAll('button, select, b, span, .tree div')]
+              .filter(part => part.getBoundingClientRect().right > el.getBoundingClientRect().right)
+              .map(part => part.outerHTML).join()",
+        );
+        assert_eq!(out, "", "{language}: these stick out");
+    }
+}
+
+#[test]
+fn it_is_one_file_under_8_kb_that_needs_no_other() {
+    let source = fs::read_to_string(project().join("book/assets/cluster.js")).unwrap();
+    assert!(source.len() < 8_000, "cluster.js has {} bytes", source.len());
+    for word in ["import ", "import(", "require(", "fetch(", "http:", "https:", "eval("] {
+        assert!(!source.contains(word), "cluster.js should stand alone, but has `{word}`");
+    }
+}
