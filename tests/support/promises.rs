@@ -99,7 +99,7 @@ pub fn nobody_outside_this_machine_is_answered(name: &str) {
 }
 
 pub fn a_client_that_hangs_up_ends_no_worker(name: &str) {
-    let mut cluster = Cluster::start(step(name), 1);
+    let cluster = Cluster::start(step(name), 1);
     let connect = || TcpStream::connect(("127.0.0.1", cluster.port.number)).unwrap();
     for _ in 0..50 {
         drop(connect());
@@ -112,11 +112,9 @@ pub fn a_client_that_hangs_up_ends_no_worker(name: &str) {
     rude.shutdown(Shutdown::Both).unwrap();
     drop(rude);
     cluster.assert_answers();
-    let worker = cluster.workers[0];
-    match cluster.next_line(Duration::ZERO) {
-        None => {}
-        Some(line) => panic!("a client hung up, and worker {worker} was lost:\n{line}"),
-    }
+    // Where a step replaces its workers, another one may have answered.
+    let children: Vec<_> = cluster.children().iter().map(|child| child.pid).collect();
+    assert_eq!(children, cluster.workers, "a client hung up, and its worker was lost");
 }
 
 pub fn a_wrong_port_is_one_line_and_starts_nothing(name: &str) {

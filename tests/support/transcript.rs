@@ -22,7 +22,8 @@
 //!
 //! What is printed must equal the scene, except that process ids are compared up to renaming, that
 //! workers which start side by side may do so in any order and any of them may be the one that
-//! answers (both of which the renaming covers), that the port is this test's own, and that the number of an error (`os error 98`) is the system's own.
+//! answers (both of which the renaming covers), that the port is this test's own, and that the
+//! number of an error (`os error 98`) is the system's own.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
@@ -131,7 +132,7 @@ impl Scene {
         self.told.push((line.to_owned(), line.to_owned(), true));
     }
 
-    /// Terminal 1: `[NAME=value …] cargo run --bin STEP` or `… node steps/node/STEP.mjs`.
+    /// Terminal 1: `[NAME=value …] cargo run --bin STEP`.
     fn start(&mut self, line: &str, output: &[&str]) {
         assert!(self.cluster.is_none(), "{}: terminal 1 is busy: {line}", self.name);
         self.cluster = Some(Cluster::spawn(self.parse_run(line)));
@@ -142,16 +143,12 @@ impl Scene {
         let mut settings = Vec::new();
         let mut words = line.split(' ').peekable();
         while let Some((name, value)) = words.peek().and_then(|word| word.split_once('=')) {
-            settings.push((name, value.trim_matches('\'')));
+            settings.push((name, value));
             words.next();
         }
         let mut command = match (words.collect::<Vec<_>>().as_slice(), self.program) {
             (["cargo", "run", "--bin", name], Program::Step) => step(name),
             (["cargo", "run", "--bin", name], Program::NodeTwin) => node(name),
-            (["node", script], _) => {
-                let name = script.trim_start_matches("steps/node/").trim_end_matches(".mjs");
-                node(name)
-            }
             _ => panic!("{}: cannot run this: {line}", self.name),
         };
         command.envs(settings);
@@ -164,7 +161,7 @@ impl Scene {
     /// - `kill [-SIGNAL] PID …`
     /// - `ps -o pid,ppid -p PID,…`: asked again until it shows what the scene shows
     /// - `sleep N`: for people; this test looks until it sees what it should
-    /// - a second `cargo run` or `node`, which has to end by itself
+    /// - a second `cargo run`, which has to end by itself
     fn command(&mut self, line: &str, output: &[&str]) {
         let (line, otherwise) = line.split_once(" || echo ").unwrap_or((line, ""));
         match line.split(' ').collect::<Vec<_>>().as_slice() {
