@@ -2,23 +2,28 @@
 //! 02_exit_log: the primary logs each worker that has ended, with its code and signal.
 
 use anyhow::{Context, Result, anyhow};
+use nix::sys::signal::{SIGCHLD, SIGPIPE, SigHandler::SigDfl, signal};
 use nix::sys::wait::WaitStatus::{Exited, Signaled};
-use nix::{errno::Errno, sys::signal, sys::wait::wait, unistd::fork};
-use std::{env, io, net::TcpListener, process, thread, time::Duration};
+use nix::{errno::Errno, sys::wait::wait, unistd::fork};
+use std::{env, io, net::TcpListener, panic, process, thread, time::Duration};
 use tiny_http::{Header, Response, Server};
 
 fn main() -> Result<()> {
     // ANCHOR: bind
     let port = setting("PORT", 8086, 65_535)?;
-    let workers = setting("WORKERS", num_cpus::get(), 1_024)?;
-    let listener = TcpListener::bind(("127.0.0.1", port as u16))
+    let workers = setting("WORKERS", num_cpus::get().min(1_024), 1_024)?;
+    let listener = TcpListener::bind(format!("127.0.0.1:{port}"))
         .map_err(|error| anyhow!("PORT={port}: {error}"))?;
     // ANCHOR_END: bind
-    // ANCHOR: prepare
+    // ANCHOR: lifeline
+    // A pipe that nobody writes into: it ends when the primary does, and the workers see that.
     let (lifeline, primary_end) = io::pipe()?;
-    // SAFETY: this installs no handler. It lets `… | head -1` end us without a panic.
-    unsafe { signal::signal(signal::SIGPIPE, signal::SigHandler::SigDfl) }?;
-    // ANCHOR_END: prepare
+    // ANCHOR_END: lifeline
+    // ANCHOR: signals
+    // Ignored, SIGPIPE would make `… | head -1` panic, and SIGCHLD would hide who has ended.
+    // SAFETY: no handler is installed, both only get their defaults back.
+    unsafe { signal(SIGPIPE, SigDfl).and(signal(SIGCHLD, SigDfl)) }?;
+    // ANCHOR_END: signals
 
     // ANCHOR: fork
     println!("마스터 프로세스 아이디: {}", process::id());
@@ -31,14 +36,17 @@ fn main() -> Result<()> {
     // ANCHOR_END: fork
     // ANCHOR: wait
     loop {
-        let (pid, code, signal) = match wait() {
-            Ok(Exited(pid, code)) => (pid.to_string(), code.to_string(), "null"),
-            Ok(Signaled(pid, signal, _)) => (pid.to_string(), "null".into(), signal.as_str()),
-            Err(Errno::EINVAL) => ("?".into(), "null".into(), "SIGRT"),
+        let (pid, how) = match wait() {
+            Ok(Exited(pid, code)) => (pid.to_string(), format!("code {code} signal null")),
+            Ok(Signaled(pid, signal, _)) => (pid.to_string(), format!("code null signal {signal}")),
+            // A real-time signal: nix has no name for it, and gives no id.
+            Err(Errno::EINVAL) => ("?".to_string(), "code null signal SIGRT".to_string()),
             Err(Errno::ECHILD) => return Ok(()),
-            _ => continue,
+            // Without a handler no signal interrupts `wait`, so EINTR is none of these.
+            other => return Err(anyhow!("wait: {other:?}")),
         };
-        let death = format!("{pid}번 워커가 종료되었습니다\ncode {code} signal {signal}\n");
+        // Both lines in one write, so that no worker's line lands between them.
+        let death = format!("{pid}번 워커가 종료되었습니다\n{how}\n");
         print!("{death}");
     }
     // ANCHOR_END: wait
@@ -47,12 +55,21 @@ fn main() -> Result<()> {
 // ANCHOR: worker
 /// The whole life of a worker: it never returns into the primary's code.
 fn worker(listener: TcpListener, mut lifeline: io::PipeReader, primary_end: io::PipeWriter) -> ! {
+    // While one process holds this end, the pipe does not end: only the primary may hold it.
     drop(primary_end);
-    thread::spawn(move || {
-        let _ = io::copy(&mut lifeline, &mut io::sink());
-        process::exit(0);
-    });
+    // This thread waits for the end of the pipe, and then ends the worker.
+    thread::spawn(move || io::copy(&mut lifeline, &mut io::sink()).map(|_| process::exit(0)));
     // ANCHOR_END: worker
+    // ANCHOR: panic
+    // A panic in tiny_http's client.rs concerns one client, who has gone. After any other, such as
+    // the accepting thread's, this worker might answer nobody any more: it ends.
+    panic::set_hook(Box::new(|panic| {
+        if panic.location().is_none_or(|place| !place.file().ends_with("client.rs")) {
+            eprintln!("{panic}");
+            process::exit(101);
+        }
+    }));
+    // ANCHOR_END: panic
 
     // ANCHOR: serve
     let server = Server::from_listener(listener, None).expect("the listener is bound");

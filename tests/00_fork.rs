@@ -1,12 +1,13 @@
 //! Step 00: one worker for each CPU, and all of them answer on one port.
 
-mod support;
-
-use nix::sys::signal::Signal;
 use support::transcript::play_all;
-use support::{Cluster, Ended, promises, send, step, until};
+use support::{Cluster, Ended, Signal, step, until};
 
-promises::promises_of_every_step!("00_fork");
+support::promises_of_every_program!("00_fork");
+support::promises_of_every_cluster!("00_fork");
+support::promises! { "00_fork":
+    the_page_is_the_same_for_every_path_and_method
+}
 
 #[test]
 fn the_console_is_what_the_book_shows() {
@@ -16,7 +17,7 @@ fn the_console_is_what_the_book_shows() {
 #[test]
 fn an_exit_is_not_logged_and_leaves_no_zombie() {
     let mut cluster = Cluster::start(step("00_fork"), 2);
-    send(Signal::SIGKILL, cluster.workers[0]);
+    cluster.send(Signal::SIGKILL, cluster.workers[0]);
     until("a dead worker should not stay as a zombie", || cluster.children().len() == 1);
     cluster.assert_answers();
     assert_eq!(cluster.end().lines, [""; 0], "step 00 says nothing of an exit");
@@ -34,9 +35,9 @@ fn a_worker_goes_on_after_it_has_answered() {
 fn the_primary_ends_with_status_0_after_the_last_worker() {
     let mut cluster = Cluster::start(step("00_fork"), 2);
     for worker in cluster.workers.clone() {
-        send(Signal::SIGTERM, worker);
+        cluster.send(Signal::SIGTERM, worker);
     }
-    let Ended { status, lines, stderr } = cluster.wait_for_end(support::DEADLINE);
+    let Ended { status, lines, stderr } = cluster.wait_for_end();
     assert_eq!(status.code(), Some(0));
     assert_eq!((lines.len(), stderr.as_str()), (0, ""));
 }

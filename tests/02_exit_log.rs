@@ -1,17 +1,19 @@
 //! Step 02: the primary logs each worker that has ended, with its code and signal.
 
-mod support;
-
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
-use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
 use support::transcript::play_all;
-use support::{Cluster, DEADLINE, Ended, promises, send, step};
+use support::{Cluster, Console, DEADLINE, Ended, Signal, is_dead, step, until};
 
-promises::promises_of_every_step!("02_exit_log");
+support::promises_of_every_program!("02_exit_log");
+support::promises_of_every_cluster!("02_exit_log");
+support::promises! { "02_exit_log":
+    the_page_is_the_same_for_every_path_and_method
+    a_worker_exits_one_second_after_its_first_answer_however_often_it_is_asked
+    a_death_is_logged_even_if_sigchld_was_ignored_at_the_start
+}
 
 #[test]
 fn the_console_is_what_the_book_shows() {
@@ -24,7 +26,7 @@ fn an_exit_is_logged_with_its_code_and_no_signal() {
     let worker = cluster.workers[0];
     cluster.assert_answers();
     assert_eq!(cluster.died(), (worker, "code 1 signal null".to_owned()));
-    let Ended { status, lines, .. } = cluster.wait_for_end(DEADLINE);
+    let Ended { status, lines, .. } = cluster.wait_for_end();
     assert_eq!(status.code(), Some(0), "the primary should end well after its last worker");
     assert_eq!(lines, [""; 0], "each death should be logged once");
 }
@@ -40,13 +42,14 @@ fn a_death_by_any_signal_is_logged_with_the_name_of_the_signal() {
     let deadly: Vec<Signal> = deadly.collect();
     let mut cluster = Cluster::start(step("02_exit_log"), deadly.len());
     for (worker, signal) in cluster.workers.clone().into_iter().zip(deadly) {
-        send(signal, worker);
-        let line = cluster.next_line(Duration::from_millis(500)).or_else(|| {
-            // Rust's stack-overflow handler swallows the first SIGSEGV or SIGBUS that is sent.
-            let _ = kill(worker, signal);
-            cluster.next_line(DEADLINE)
-        });
-        let line = line.expect("the death should be logged");
+        cluster.send(signal, worker);
+        // Rust's stack-overflow handler swallows the first SIGSEGV or SIGBUS that is sent.
+        if [Signal::SIGSEGV, Signal::SIGBUS].contains(&signal) {
+            until("the default should end it", || {
+                cluster.try_send(signal as i32, worker).is_err() || is_dead(worker)
+            });
+        }
+        let line = cluster.line();
         assert_eq!(line, format!("{worker}번 워커가 종료되었습니다"), "after kill -{signal}");
         assert_eq!(cluster.line(), format!("code null signal {signal}"), "after kill -{signal}");
     }
@@ -56,8 +59,7 @@ fn a_death_by_any_signal_is_logged_with_the_name_of_the_signal() {
 #[test]
 fn a_death_by_a_real_time_signal_is_not_lost_though_nix_cannot_say_whose_it_was() {
     let mut cluster = Cluster::start(step("02_exit_log"), 2);
-    // SAFETY: kill(2) takes any numbers.
-    unsafe { nix::libc::kill(cluster.workers[0].as_raw(), nix::libc::SIGRTMIN()) };
+    cluster.try_send(nix::libc::SIGRTMIN(), cluster.workers[0]).expect("the worker lives");
     assert_eq!(cluster.line(), "?번 워커가 종료되었습니다");
     assert_eq!(cluster.line(), "code null signal SIGRT");
     cluster.assert_answers();
@@ -70,7 +72,7 @@ fn the_two_lines_of_a_death_are_one_write() {
     console.set_read_timeout(Some(DEADLINE)).unwrap();
     let mut command = step("02_exit_log");
     command.env("WORKERS", "1");
-    let mut cluster = Cluster::spawn_with(command, Stdio::from(OwnedFd::from(writer)));
+    let mut cluster = Cluster::spawn(command, Console::Own(Stdio::from(OwnedFd::from(writer))));
     let write = || {
         let mut text = [0; 4096];
         let length = console.recv(&mut text).expect("the console goes on");
@@ -79,8 +81,8 @@ fn the_two_lines_of_a_death_are_one_write() {
     assert_eq!(write(), format!("마스터 프로세스 아이디: {}\n", cluster.primary));
     let start = write();
     let worker = start.strip_suffix("번 워커 실행\n").and_then(support::pid).expect("a start");
-    send(Signal::SIGKILL, worker);
+    cluster.send(Signal::SIGKILL, worker);
     let death = format!("{worker}번 워커가 종료되었습니다\ncode null signal SIGKILL\n");
     assert_eq!(write(), death, "both lines should be one write, so that nothing lands between");
-    assert_eq!(cluster.wait_for_end(DEADLINE).status.code(), Some(0));
+    assert_eq!(cluster.wait_for_end().status.code(), Some(0));
 }

@@ -1,17 +1,24 @@
 //! Step 03: the primary starts a new worker for every one that has ended.
 
-mod support;
-
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
-use nix::unistd::Pid;
 use support::transcript::play_all;
-use support::{Cluster, DEADLINE, descriptors, is_dead, promises, send, step, until};
+use support::{
+    Cluster, Console, DEADLINE, Pid, Signal, connect, descriptors, is_dead, step, until,
+};
 
-promises::promises_of_every_step!("03_respawn");
+support::promises_of_every_program!("03_respawn");
+support::promises_of_every_cluster!("03_respawn");
+support::promises! { "03_respawn":
+    the_page_is_the_same_for_every_path_and_method
+    a_worker_exits_one_second_after_its_first_answer_however_often_it_is_asked
+    a_death_is_logged_even_if_sigchld_was_ignored_at_the_start
+}
 
 #[test]
 fn the_console_is_what_the_book_shows() {
@@ -32,6 +39,54 @@ fn a_worker_that_exits_is_logged_and_replaced_once() {
 }
 
 #[test]
+fn a_death_is_logged_before_its_replacement_is_started() {
+    let (console, writer) = UnixStream::pair().unwrap();
+    console.set_read_timeout(Some(DEADLINE)).unwrap();
+    let filler = writer.try_clone().unwrap();
+    let mut command = step("03_respawn");
+    command.env("WORKERS", "1");
+    let cluster = Cluster::spawn(command, Console::Own(Stdio::from(OwnedFd::from(writer))));
+    let mut console = BufReader::new(console);
+    let mut line = || {
+        let mut line = String::new();
+        console.read_line(&mut line).expect("the console goes on");
+        line.trim_end().to_owned()
+    };
+    line();
+    let start = line();
+    let worker = start.strip_suffix("번 워커 실행").and_then(support::pid).expect("a start");
+    // A console that is full holds the primary up where it logs the death.
+    fill(&filler);
+    cluster.send(Signal::SIGKILL, worker);
+    until("the dead worker should be noticed", || {
+        cluster.children().iter().all(|child| child.pid != worker)
+    });
+    until("the primary should wait until it can log the death", || {
+        let primary = support::process(cluster.primary).expect("it lives");
+        "SI".contains(primary.state)
+    });
+    let early = cluster.children();
+    assert!(early.is_empty(), "the replacement is there, and the death is not logged: {early:?}");
+    let death = format!("{worker}번 워커가 종료되었습니다");
+    assert_eq!(line().trim_start_matches(FILLER), death);
+    assert_eq!(line(), "code null signal SIGKILL");
+    assert!(line().ends_with("번 워커 실행"), "the replacement should say that it runs");
+}
+
+const FILLER: char = '.';
+
+/// Writes into `console` until not one letter more fits.
+fn fill(mut console: &UnixStream) {
+    // Who else writes has the same limit of time: nobody does, and it is taken back.
+    console.set_write_timeout(Some(Duration::from_millis(10))).unwrap();
+    for length in [4096, 1] {
+        let text = FILLER.to_string().repeat(length);
+        while console.write(text.as_bytes()).is_ok() {}
+    }
+    console.set_write_timeout(None).unwrap();
+}
+
+#[test]
 fn three_hundred_rounds_of_kills_lose_no_worker_no_line_and_no_descriptor() {
     use Signal::{SIGABRT, SIGALRM, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGUSR1};
     let signals = [SIGABRT, SIGALRM, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGUSR1];
@@ -39,13 +94,19 @@ fn three_hundred_rounds_of_kills_lose_no_worker_no_line_and_no_descriptor() {
     println!("fastrand::seed({seed}) repeats these rounds");
     let mut cluster = Cluster::start(step("03_respawn"), 3);
     let before = descriptors(cluster.primary);
-    for _ in 0..300 {
+    let start = Instant::now();
+    for round in 0..300 {
+        let long = start.elapsed() > LONG;
+        assert!(
+            !long,
+            "{LONG:?} are over after {round} of 300 rounds: a replacement takes too long"
+        );
         // One to three workers at once: their ends and the new starts may come in any order.
         let victims = fastrand::choose_multiple(cluster.workers.clone(), fastrand::usize(1..=3));
         let mut expected = BTreeSet::new();
         for worker in &victims {
             let signal = fastrand::choice(signals).unwrap();
-            send(signal, *worker);
+            cluster.send(signal, *worker);
             expected.insert((*worker, format!("code null signal {signal}")));
         }
         let deaths = replacements(&mut cluster, victims.len());
@@ -64,16 +125,15 @@ fn three_hundred_rounds_of_kills_lose_no_worker_no_line_and_no_descriptor() {
 fn a_client_waits_while_every_worker_is_dead() {
     let mut cluster = Cluster::start(step("03_respawn"), 2);
     // A primary that is stopped cannot replace anybody.
-    send(Signal::SIGSTOP, cluster.primary);
+    cluster.send(Signal::SIGSTOP, cluster.primary);
     for worker in cluster.workers.clone() {
-        send(Signal::SIGKILL, worker);
+        cluster.send(Signal::SIGKILL, worker);
         until("the worker should be dead", || is_dead(worker));
     }
-    let client = TcpStream::connect(("127.0.0.1", cluster.port.number));
-    let mut client = client.expect("the connection should wait in the kernel's queue");
-    client.set_read_timeout(Some(DEADLINE)).unwrap();
+    // The connection waits in the kernel's queue.
+    let mut client = connect(cluster.port.number);
     client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
-    send(Signal::SIGCONT, cluster.primary);
+    cluster.send(Signal::SIGCONT, cluster.primary);
     let mut answer = String::new();
     client.read_to_string(&mut answer).expect("a new worker should answer");
     assert!(answer.ends_with(support::PAGE), "a new worker should answer with the page: {answer}");
@@ -81,6 +141,26 @@ fn a_client_waits_while_every_worker_is_dead() {
         assert_eq!(how, "code null signal SIGKILL");
     }
 }
+
+/// The limit is the primary's alone, and set while it runs, which Linux alone can do.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_primary_that_cannot_replace_a_worker_says_so_in_one_line_and_ends() {
+    let mut cluster = Cluster::start(support::step_of_an_ordinary_user("03_respawn"), 2);
+    support::allow_new_processes_and_threads(cluster.primary, false);
+    let worker = cluster.workers[0];
+    cluster.send(Signal::SIGKILL, worker);
+    assert_eq!(cluster.died(), (worker, "code null signal SIGKILL".to_owned()));
+    // The other worker ends with its primary.
+    let support::Ended { status, lines, stderr } = cluster.wait_for_end();
+    assert_eq!(lines, [""; 0], "nobody can have been started");
+    assert!(stderr.starts_with("Error: fork: "), "it should say what failed: {stderr}");
+    assert_eq!(stderr.lines().count(), 1, "it should say so in one line: {stderr}");
+    assert_eq!(status.code(), Some(1), "it should end with status 1");
+}
+
+/// How long the three hundred rounds may take; they need a second or two.
+const LONG: Duration = Duration::from_secs(40);
 
 /// Reads the console until `count` workers have died and as many have started, in whatever order.
 /// Returns the deaths.

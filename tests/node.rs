@@ -1,15 +1,13 @@
 //! Each step and its Node twin print and serve the same; and where the book says that Node does
 //! otherwise, it does.
 
-mod support;
-
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
+use std::net::TcpListener;
 
-use nix::sys::signal::Signal;
-use support::transcript::{Program, play};
-use support::{Cluster, DEADLINE, Ended, Port, is_dead, node, send, step, until};
+use support::transcript::{Program, play, play_all_of_node};
+use support::{
+    Cluster, Console, Ended, Port, Signal, connect, is_dead, is_stopped, node, step, until,
+};
 
 /// Plays scenes of the steps' own with the Node twins: what the book shows of the one is true of
 /// the other.
@@ -28,15 +26,57 @@ node_plays_the_scenes_of! {
     node_prints_the_console_of_step_01: "01_crash" "01_killed";
     node_prints_the_console_of_step_02: "02_exit_log" "02_interrupt";
     node_prints_the_console_of_step_03: "03_respawn" "03_primary_killed";
+    node_prints_the_console_of_step_04: "04_errors";
+}
+
+#[test]
+#[ignore = "needs node: Node.js 20 or newer"]
+fn node_prints_the_consoles_that_are_its_alone() {
+    play_all_of_node();
 }
 
 #[test]
 #[ignore = "needs node: Node.js 20 or newer"]
 fn node_serves_the_page_of_the_steps() {
-    for name in ["00_fork", "01_crash", "02_exit_log", "03_respawn"] {
-        let rust = Cluster::start(step(name), 1).get().expect("the step answers");
-        let node = Cluster::start(node(name), 1).get().expect("its Node twin answers");
+    for name in ["00_fork", "01_crash", "02_exit_log", "03_respawn", "04_errors", "threads"] {
+        let rust = Cluster::start(step(name), 1).get("/").expect("the step answers");
+        let node = Cluster::start(node(name), 1).get("/").expect("its Node twin answers");
         assert_eq!(rust, node, "{name}: the pages should be the same");
+    }
+}
+
+#[test]
+#[ignore = "needs node: Node.js 20 or newer"]
+fn node_answers_what_step_04_foresees_as_the_step_does() {
+    let rust = Cluster::start(step("04_errors"), 1);
+    let node = Cluster::start(node("04_errors"), 1);
+    let lines = ["/1", "/2", "/02", "//2"];
+    let wrong = ["/one", "/-1", "/1.5", "/1/2", "/1st", "/?line=1", "/favicon.ico"];
+    for path in lines.into_iter().chain(wrong) {
+        let [rust, node] = [&rust, &node].map(|it| it.get(path).expect("it should be answered"));
+        assert_eq!(rust, node, "{path}: the answers should be the same");
+    }
+}
+
+#[test]
+#[ignore = "needs node: Node.js 20 or newer"]
+fn node_has_numbers_so_large_that_rust_has_none_for_them() {
+    let path = "/99999999999999999999";
+    let mut node = Cluster::start(node("04_errors"), 1);
+    assert!(node.get(path).is_err(), "there is no such line, and the worker should end");
+    assert_eq!(node.died().1, "code 1 signal null");
+    let rust = Cluster::start(step("04_errors"), 1).get(path).expect("it is no number here");
+    assert_eq!(rust.status, 400);
+}
+
+#[test]
+#[ignore = "needs node: Node.js 20 or newer"]
+fn a_node_thread_counts_as_those_of_rust_do() {
+    let rust = Cluster::start(step("threads"), 1);
+    let node = Cluster::start(node("threads"), 1);
+    for _ in 0..3 {
+        let [rust, node] = [&rust, &node].map(|it| it.get("/").expect("a thread answers").body);
+        assert_eq!(rust, node, "the pages should be the same, and count");
     }
 }
 
@@ -45,18 +85,27 @@ fn node_serves_the_page_of_the_steps() {
 fn node_hands_out_connections_in_turn_and_the_primary_alone_listens() {
     let cluster = Cluster::start(node("00_fork"), 2);
     // A worker that sleeps is given its connection all the same: nobody else can take it.
-    send(Signal::SIGSTOP, cluster.workers[0]);
-    let answered = |_| {
-        let mut client = TcpStream::connect(("127.0.0.1", cluster.port.number)).unwrap();
-        client.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    cluster.send(Signal::SIGSTOP, cluster.workers[0]);
+    until("the worker should be stopped", || is_stopped(cluster.workers[0]));
+    let mut clients = [connect(cluster.port.number), connect(cluster.port.number)];
+    let mut answers = [String::new(), String::new()];
+    for client in &mut clients {
         client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        client.read_to_string(&mut answer).is_ok() && answer.ends_with("</p>")
+        client.set_nonblocking(true).unwrap();
+    }
+    let mut read = || {
+        for (client, answer) in clients.iter_mut().zip(&mut answers) {
+            let _ = client.read_to_string(answer);
+        }
+        answers.iter().filter(|answer| answer.ends_with("</p>")).count()
     };
-    let mut answers: Vec<bool> = (0..2).map(answered).collect();
-    answers.sort();
-    assert_eq!(answers, [false, true], "one of two connections in turn waits for the sleeper");
-    send(Signal::SIGCONT, cluster.workers[0]);
+    until("the worker that is awake should answer", || read() > 0);
+    for _ in 0..10 {
+        cluster.assert_answers();
+    }
+    assert_eq!(read(), 1, "one of two connections in turn should wait for the sleeper");
+    cluster.send(Signal::SIGCONT, cluster.workers[0]);
+    until("the sleeper should answer once it is awake", || read() == 2);
 }
 
 #[test]
@@ -66,7 +115,8 @@ fn node_tells_a_taken_port_once_for_each_worker_and_the_primary_ends_well() {
     let _taken = TcpListener::bind(("127.0.0.1", port.number)).unwrap();
     let mut command = node("00_fork");
     command.env("PORT", port.number.to_string()).env("WORKERS", "2");
-    let Ended { status, stderr, .. } = Cluster::spawn(command).wait_for_end(DEADLINE);
+    let mut cluster = Cluster::spawn(command, Console::Read);
+    let Ended { status, stderr, .. } = cluster.wait_for_end();
     assert_eq!(stderr.matches("EADDRINUSE 127.0.0.1").count(), 2, "{stderr}");
     assert_eq!(status.code(), Some(0));
 }
@@ -78,7 +128,7 @@ fn node_respawns_for_ever_where_the_port_is_taken() {
     let _taken = TcpListener::bind(("127.0.0.1", port.number)).unwrap();
     let mut command = node("03_respawn");
     command.env("PORT", port.number.to_string()).env("WORKERS", "1");
-    let mut cluster = Cluster::spawn(command);
+    let mut cluster = Cluster::spawn(command, Console::Read);
     cluster.line();
     for _ in 0..3 {
         assert_eq!(cluster.died().1, "code 1 signal null", "each worker should fail anew");
@@ -89,9 +139,9 @@ fn node_respawns_for_ever_where_the_port_is_taken() {
 #[ignore = "needs node: Node.js 20 or newer"]
 fn node_refuses_clients_while_every_worker_is_dead() {
     let cluster = Cluster::start(node("02_exit_log"), 1);
-    send(Signal::SIGKILL, cluster.workers[0]);
+    cluster.send(Signal::SIGKILL, cluster.workers[0]);
     until("the worker should be dead", || is_dead(cluster.workers[0]));
-    until("the primary should close the port", || cluster.get().is_err());
+    until("the primary should close the port", || cluster.get("/").is_err());
 }
 
 #[cfg(target_os = "linux")]
@@ -100,7 +150,6 @@ fn node_refuses_clients_while_every_worker_is_dead() {
 fn node_takes_a_death_by_a_real_time_signal_for_an_exit_with_code_0() {
     let mut cluster = Cluster::start(node("02_exit_log"), 1);
     let worker = cluster.workers[0];
-    // SAFETY: kill(2) takes any numbers.
-    unsafe { nix::libc::kill(worker.as_raw(), nix::libc::SIGRTMIN()) };
+    cluster.try_send(nix::libc::SIGRTMIN(), worker).expect("the worker lives");
     assert_eq!(cluster.died(), (worker, "code 0 signal null".to_owned()));
 }

@@ -15,10 +15,20 @@ pub static PAGES: LazyLock<Vec<Page>> = LazyLock::new(|| {
     iter::once("book/index.md".to_owned()).chain(pages).map(|path| Page::read(&path)).collect()
 });
 
+/// What is read beside the book, in the same Markdown: the README in the order of `LANGUAGES`, then
+/// the rest.
+pub static PAPERS: LazyLock<Vec<Page>> =
+    LazyLock::new(|| ["README.ko.md", "README.md", "CONTRIBUTING.md"].map(Page::read).into());
+
+/// `book/SUMMARY.md`: the order of the pages, and what the sidebar calls them.
+pub static SUMMARY: LazyLock<Page> = LazyLock::new(|| Page::read("book/SUMMARY.md"));
+
 /// One page. Paths are those of the project, with `/`; lines count from 1.
 #[derive(Default)]
 pub struct Page {
     pub path: String,
+    pub source: String,
+    pub headings: Vec<Heading>,
     /// The blocks before the first heading; then a heading and what is below it; and so on.
     pub sections: Vec<Vec<Block>>,
     pub fences: Vec<Fence>,
@@ -27,10 +37,29 @@ pub struct Page {
     pub strange_directives: Vec<(usize, String)>,
     /// The ids of headings and HTML elements, those of included figures too.
     pub ids: Vec<(usize, String)>,
-    /// Where links and images lead.
-    pub links: Vec<(usize, String)>,
+    /// Links and images.
+    pub links: Vec<Link>,
     /// What a reader sees as text, code apart.
     pub prose: Vec<(usize, String)>,
+    /// Code within a line of text: `` `…` `` and `<code>…</code>`.
+    pub code: Vec<(usize, String)>,
+    /// Emphasis that came of `*` or `_`, as it is in the source.
+    pub starred: Vec<(usize, String)>,
+}
+
+pub struct Heading {
+    pub line: usize,
+    /// 1 for the page's title.
+    pub level: usize,
+    pub id: Option<String>,
+    pub text: String,
+}
+
+pub struct Link {
+    pub line: usize,
+    pub to: String,
+    /// What a reader clicks; empty for images and for links in HTML that go over several lines.
+    pub text: String,
 }
 
 /// A heading, a paragraph, a table, …: its kind is everything about it that languages share.
@@ -57,7 +86,7 @@ pub struct Include {
 impl Page {
     fn read(path: &str) -> Page {
         let source = read(path).unwrap_or_else(|problem| panic!("{problem}"));
-        let mut page = Page { path: path.to_owned(), ..Page::default() };
+        let mut page = Page { path: path.to_owned(), source: source.clone(), ..Page::default() };
         page.find_includes(&source);
         page.find_blocks(&source);
         page.find_text(&source);
@@ -72,6 +101,12 @@ impl Page {
     /// Its language; the index has none.
     pub fn language(&self) -> Option<&str> {
         self.path.split('/').nth(1).filter(|folder| LANGUAGES.contains(folder))
+    }
+
+    /// The index in `sections` of the one that a line is in.
+    pub fn section_at(&self, line: usize) -> usize {
+        let starts = |section: &Vec<Block>| section.first().is_some_and(|block| block.line <= line);
+        self.sections.iter().rposition(starts).unwrap_or(0)
     }
 
     /// The fence that a line is in.
@@ -167,18 +202,34 @@ impl Page {
 
     /// Finds what a reader sees, and where links lead.
     fn find_text(&mut self, page: &str) {
-        let mut code = false;
-        for (event, range) in TextMergeWithOffset::new(markdown(page).into_offset_iter()) {
+        let (mut fence, mut html_code) = (false, false);
+        let events: Vec<_> = TextMergeWithOffset::new(markdown(page).into_offset_iter()).collect();
+        for (at, (event, range)) in events.iter().enumerate() {
             let line = line_at(page, range.start);
+            let text = || text_of_first(events[at..].iter().map(|(event, _)| event));
             match event {
-                Event::Start(Tag::CodeBlock(_)) => code = true,
-                Event::End(TagEnd::CodeBlock) => code = false,
-                Event::Text(words) if !code => self.prose.push((line, words.to_string())),
-                Event::Start(Tag::Heading { id: Some(id), .. }) => {
-                    self.ids.push((line, id.to_string()));
+                Event::Start(Tag::CodeBlock(_)) => fence = true,
+                Event::End(TagEnd::CodeBlock) => fence = false,
+                Event::Text(code) if html_code => self.code.push((line, code.to_string())),
+                Event::Text(words) if !fence => self.prose.push((line, words.to_string())),
+                Event::Code(code) => self.code.push((line, code.to_string())),
+                Event::InlineHtml(tag) if **tag == *"<code>" => html_code = true,
+                Event::InlineHtml(tag) if **tag == *"</code>" => html_code = false,
+                Event::Start(Tag::Heading { level, id, .. }) => {
+                    let id = id.as_ref().map(|id| id.to_string());
+                    self.ids.extend(id.clone().map(|id| (line, id)));
+                    let level = *level as usize;
+                    self.headings.push(Heading { line, level, id, text: text() });
                 }
-                Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
-                    self.links.push((line, dest_url.to_string()));
+                Event::Start(Tag::Link { dest_url, .. }) => {
+                    self.links.push(Link { line, to: dest_url.to_string(), text: text() });
+                }
+                Event::Start(Tag::Image { dest_url, .. }) => {
+                    let (to, text) = (dest_url.to_string(), String::new());
+                    self.links.push(Link { line, to, text });
+                }
+                Event::Start(Tag::Strong | Tag::Emphasis) => {
+                    self.starred.push((line, page[range.clone()].to_owned()));
                 }
                 Event::Html(html) | Event::InlineHtml(html) => {
                     for (html, line) in html.lines().zip(line..) {
@@ -193,9 +244,15 @@ impl Page {
     }
 
     fn find_text_in_html(&mut self, line: usize, html: &str) {
-        let all = |name| attributes(html, name).into_iter().map(move |value| (line, value));
-        self.ids.extend(all("id"));
-        self.links.extend(all("href").chain(all("src")));
+        let all = |name| attributes(html, name).into_iter();
+        self.ids.extend(all("id").map(|id| (line, id)));
+        self.links.extend(all("href").chain(all("src")).map(|to| {
+            let after = html.split_once(&format!("\"{to}\"")).map_or("", |(_, after)| after);
+            let text = after.split_once('>').and_then(|(_, rest)| rest.split_once("</a>"));
+            Link { line, to, text: text.map_or("", |(text, _)| text).to_owned() }
+        }));
+        let code = html.split("<code>").skip(1).filter_map(|rest| rest.split_once("</code>"));
+        self.code.extend(code.map(|(code, _)| (line, code.to_owned())));
         self.prose.push((line, html.to_owned()));
     }
 }
@@ -272,6 +329,21 @@ fn children<'a>(events: impl Iterator<Item = &'a Event<'a>>) -> usize {
     children
 }
 
+/// The text of what the first of `events` starts, without markup.
+fn text_of_first<'a>(events: impl Iterator<Item = &'a Event<'a>>) -> String {
+    let (mut depth, mut text) = (0, String::new());
+    for event in events {
+        match event {
+            Event::Start(_) => depth += 1,
+            Event::End(_) if depth == 1 => break,
+            Event::End(_) => depth -= 1,
+            Event::Text(words) | Event::Code(words) => text += words,
+            _ => {}
+        }
+    }
+    text
+}
+
 /// The tags of an HTML block, without what may be words: inline tags, and of the attributes all
 /// but `id` and `class`.
 fn outline(html: &str) -> String {
@@ -322,6 +394,16 @@ pub fn root() -> PathBuf {
 pub fn read(path: &str) -> Result<String, String> {
     let text = fs::read_to_string(root().join(path));
     text.map_err(|error| format!("cannot read {path}: {error}"))
+}
+
+/// Every file below `folder`, in order.
+pub fn files_below(folder: &str) -> Vec<String> {
+    let entries = files(folder, "").into_iter();
+    let files = entries.flat_map(|path| match root().join(&path).is_dir() {
+        true => files_below(&path),
+        false => vec![path],
+    });
+    files.collect()
 }
 
 /// The files and folders in `folder` whose names end in `ending`, in order; hidden ones apart.

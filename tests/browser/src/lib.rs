@@ -257,7 +257,10 @@ impl Browser {
             chrome.add_arg(argument).unwrap();
         }
         chrome.set("goog:loggingPrefs", json!({ "browser": "SEVERE" })).unwrap();
-        let driver = runtime.block_on(WebDriver::new(format!("http://127.0.0.1:{port}"), chrome));
+        // chromedriver is on this machine: no proxy there, whatever the environment says.
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let driver = WebDriver::builder(format!("http://127.0.0.1:{port}"), chrome).client(client);
+        let driver = runtime.block_on(driver.connect());
         let driver = driver.unwrap_or_else(|error| {
             supervisor.stdin.take();
             let _ = supervisor.wait();

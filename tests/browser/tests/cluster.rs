@@ -3,17 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+use std::sync::Once;
 use std::time::Instant;
 
 use browser_tests::*;
 use serde_json::json;
+use support::{Cluster, Console, Ended, Pid, Signal, is_dead};
 
 const STEPS: [&str; 4] = ["00_fork", "01_crash", "02_exit_log", "03_respawn"];
 const WORKERS: usize = 3;
@@ -95,7 +92,7 @@ fn for_the_same_actions_its_console_is_the_one_of_step_03() {
 #[track_caller]
 fn same_console(browser: &Browser, stage: usize, acts: &[Act]) {
     let mut shown = Shown::start(browser, stage);
-    let mut real = Real::start(STEPS[stage], WORKERS);
+    let mut real = real(STEPS[stage], WORKERS);
     // Every way in which the element's ids can stand for the real ones, given all that was seen.
     let mut names: Vec<BTreeMap<i64, i64>> = vec![BTreeMap::new()];
     let (mut left, mut right) = (Vec::new(), Vec::new());
@@ -103,7 +100,7 @@ fn same_console(browser: &Browser, stage: usize, acts: &[Act]) {
     let mut acts = acts.iter();
     loop {
         let new = shown.new_lines();
-        let printed = real.lines(new.len());
+        let printed = lines(&mut real, new.len());
         left.extend(new.clone());
         right.extend(printed.clone());
         names = names.iter().flat_map(|names| unify(names, &new, &printed)).collect();
@@ -124,7 +121,7 @@ fn same_console(browser: &Browser, stage: usize, acts: &[Act]) {
         }
         match state.status {
             Some(status) => {
-                let (rest, real_status) = real.end();
+                let (rest, real_status) = end(&mut real);
                 if !rest.is_empty() {
                     fail(&format!("the real program says more: {rest:?}"));
                 }
@@ -163,7 +160,7 @@ fn same_console(browser: &Browser, stage: usize, acts: &[Act]) {
         let answered = shown.act(act);
         match act {
             Request => assert_eq!(
-                real.request(),
+                real.get("/").is_ok(),
                 answered,
                 "{}, after {story}: only one of the element and the program answered",
                 STEPS[stage]
@@ -171,17 +168,17 @@ fn same_console(browser: &Browser, stage: usize, acts: &[Act]) {
             Kill(signal, at) => {
                 let pid = names[0][&state.pids[*at]];
                 names.retain(|names| names[&state.pids[*at]] == pid);
-                send(signal, pid);
+                let signal: Signal = format!("SIG{signal}").parse().expect("a signal");
+                real.send(signal, Pid::from_raw(pid as i32));
             }
-            Interrupt => send("INT", -real.primary),
+            Interrupt => real.interrupt(),
             // Whose clock runs, ends by itself; else another program's clock tells the time.
             Second if state.clocks == 0 => a_second(),
             Second | Half => {}
         }
     }
     if shown.state().status.is_none() {
-        send("KILL", -real.primary);
-        let (rest, _) = real.end();
+        let rest = real.end().lines;
         assert!(rest.is_empty(), "{}, after {story}, went on: {rest:?}", STEPS[stage]);
     }
 }
@@ -312,137 +309,42 @@ const ELEMENT: &str = "
     el.now = () => fakeNow;
     document.querySelector('main').prepend(el);";
 
-/// The real program, in a process group of its own that ends with this, however the test goes.
-struct Real {
-    primary: i64,
-    port: u16,
-    child: Child,
-    watchdog: Child,
-    console: Receiver<String>,
-    /// A line that was read, and not yet told.
-    first: Option<String>,
+/// The real program.
+fn real(step: &str, workers: usize) -> Cluster {
+    build();
+    let mut command = support::step(step);
+    command.env("WORKERS", workers.to_string());
+    Cluster::spawn(command, Console::Read)
 }
 
-impl Real {
-    fn start(step: &str, workers: usize) -> Real {
-        // A port that is free now may be another's in a moment.
-        for _ in 0..20 {
-            let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-            let port = listener.local_addr().unwrap().port();
-            drop(listener);
-            let mut real = Real::spawn(step, workers, port);
-            // One that could not have the port says nothing on its console.
-            if let Ok(line) = real.console.recv_timeout(PATIENCE) {
-                real.first = Some(line);
-                return real;
-            }
-        }
-        panic!("{step} did not start on any port")
-    }
-
-    fn spawn(step: &str, workers: usize, port: u16) -> Real {
-        let mut child = Command::new(binaries().join(step))
-            .env("PORT", port.to_string())
-            .env("WORKERS", workers.to_string())
-            .current_dir(env!("CARGO_TARGET_TMPDIR"))
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot run {step}: {error}"));
-        let watchdog = Command::new("sh")
-            .args(["-c", "read -r _; kill -s KILL -- -$0", &child.id().to_string()])
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("sh runs");
-        let (sender, console) = channel();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        std::thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                let _ = sender.send(line);
-            }
-        });
-        Real { primary: child.id().into(), port, child, watchdog, console, first: None }
-    }
-
-    fn lines(&mut self, count: usize) -> Vec<String> {
-        let next = |_| self.first.take().or_else(|| self.console.recv_timeout(PATIENCE).ok());
-        (0..count).map_while(next).collect()
-    }
-
-    /// Waits until the last process of it is gone: what it had still to say, and `echo $?`.
-    fn end(&mut self) -> (Vec<String>, i64) {
-        let mut rest = Vec::new();
-        loop {
-            match self.console.recv_timeout(PATIENCE) {
-                Ok(line) => rest.push(line),
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("the program should have ended: {rest:?}"),
-            }
-        }
-        let status = self.child.wait().expect("it is ours to wait for");
-        (rest, status.code().unwrap_or_else(|| 128 + status.signal().unwrap()).into())
-    }
-
-    /// Asks over a new connection; whether it was answered.
-    fn request(&self) -> bool {
-        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else { return false };
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
-        let mut reply = Vec::new();
-        while !reply.ends_with(b"</p>") {
-            let mut some = [0; 1024];
-            match stream.read(&mut some) {
-                Ok(count) if count > 0 => reply.extend(&some[..count]),
-                _ => return false,
-            }
-        }
-        true
-    }
+/// What the program prints next, `count` lines of it or fewer.
+fn lines(real: &mut Cluster, count: usize) -> Vec<String> {
+    (0..count).map_while(|_| real.next_line(PATIENCE)).collect()
 }
 
-impl Drop for Real {
-    fn drop(&mut self) {
-        self.watchdog.stdin.take();
-        let _ = self.watchdog.wait();
-        let _ = self.child.wait();
-    }
+/// Waits until the last process of it is gone: what it had still to say, and `echo $?`.
+fn end(real: &mut Cluster) -> (Vec<String>, i64) {
+    let Ended { lines, status, .. } = real.wait_for_end();
+    (lines, status.code().unwrap_or_else(|| 128 + status.signal().unwrap()).into())
 }
 
 /// A second, by the clock of a worker of 01_crash: it ends a second after its first answer.
 fn a_second() {
-    let mut clock = Real::start("01_crash", 1);
-    clock.lines(2);
-    assert!(clock.request(), "01_crash answers");
-    clock.end();
-}
-
-fn send(signal: &str, pid: i64) {
-    let sent = Command::new("sh")
-        .args(["-c", "kill -s \"$0\" -- \"$1\"", signal, &pid.to_string()])
-        .status()
-        .expect("sh runs");
-    assert!(sent.success(), "kill -{signal} {pid}");
+    let mut clock = real("01_crash", 1);
+    lines(&mut clock, 2);
+    clock.assert_answers();
+    end(&mut clock);
 }
 
 fn alive(pids: &[i64]) -> BTreeSet<i64> {
-    let pids: BTreeSet<String> = pids.iter().map(i64::to_string).collect();
-    let output = Command::new("sh")
-        .args(["-c", "for pid; do kill -0 $pid 2>&- && echo $pid; done", "sh"])
-        .args(pids)
-        .output()
-        .expect("sh runs");
-    String::from_utf8_lossy(&output.stdout).lines().map(number).collect()
+    pids.iter().copied().filter(|pid| !is_dead(Pid::from_raw(*pid as i32))).collect()
 }
 
-/// The folder of the steps' binaries, built with the profile and the target folder of this test.
-fn binaries() -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let built = BUILT.get_or_init(|| {
+/// Builds the steps, with the profile and the target folder of this test: Cargo does so before the
+/// tests of their own package only.
+fn build() {
+    static BUILT: Once = Once::new();
+    BUILT.call_once(|| {
         let profile = env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
         let built = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--bins", "--target-dir"])
@@ -452,9 +354,7 @@ fn binaries() -> PathBuf {
             .status()
             .expect("cargo runs");
         assert!(built.success(), "the steps do not build");
-        profile
     });
-    built.clone()
 }
 
 #[test]

@@ -1,0 +1,258 @@
+//! The steps, and what the book has of each: a budget, a diff, a chapter, a place in the tables.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::path::Path;
+
+use expect_test::expect_file;
+use similar::{ChangeTag, TextDiff};
+
+use crate::names::Package;
+use crate::page::{LANGUAGES, Link, PAGES, Page, SUMMARY, files, is_anchor, read, root};
+use crate::problems::Problems;
+
+/// A step, `steps/NAME.rs`. Comment lines count for nothing here.
+struct Step {
+    name: &'static str,
+    most_lines: usize,
+    /// The step that its chapter shows the difference from, and how many lines may differ, removed
+    /// ones and added ones together.
+    from: Option<(&'static str, usize)>,
+}
+
+/// Every step, in the order in which the book has them.
+const STEPS: &[Step] = &[
+    Step { name: "00_fork", most_lines: 70, from: None },
+    Step { name: "01_crash", most_lines: 70, from: Some(("00_fork", 14)) },
+    Step { name: "02_exit_log", most_lines: 70, from: Some(("01_crash", 14)) },
+    Step { name: "03_respawn", most_lines: 70, from: Some(("02_exit_log", 14)) },
+    Step { name: "04_errors", most_lines: 70, from: Some(("03_respawn", 20)) },
+    Step { name: "threads", most_lines: 70, from: Some(("00_fork", 51)) },
+];
+
+impl Step {
+    fn path(&self) -> String {
+        format!("steps/{}.rs", self.name)
+    }
+
+    /// The step as its reader sees it.
+    fn text(&self) -> String {
+        without_anchors(&self.path())
+    }
+
+    /// The file of the difference that its chapter shows, with the two steps and their texts.
+    fn difference(&self) -> Option<Difference> {
+        let (before, most_changed) = self.from?;
+        let [before, after] = [format!("steps/{before}.rs"), self.path()];
+        let texts = [&before, &after].map(|step| without_anchors(step));
+        let file = format!("book/diffs/{}.diff", self.name);
+        Some(Difference { file, before, after, texts, most_changed })
+    }
+}
+
+struct Difference {
+    file: String,
+    before: String,
+    after: String,
+    texts: [String; 2],
+    most_changed: usize,
+}
+
+#[test]
+fn every_step_is_in_the_table_of_budgets_and_has_binary_twin_test_and_chapter() {
+    let mut problems = Problems::default();
+    for step in files("steps", ".rs") {
+        if !STEPS.iter().any(|known| known.path() == step) {
+            let mend = "add a row to STEPS in tests/book/steps.rs";
+            problems.add(format!("{step} has no budget: {mend}"));
+        }
+    }
+    let package = Package::own();
+    for step in STEPS {
+        let name = step.name;
+        if !package.bins.contains_key(name) {
+            problems.add(format!("no [[bin]] in Cargo.toml has the name {name}"));
+        }
+        let chapters = LANGUAGES.map(|language| format!("book/{language}/{name}.md"));
+        let parts = [step.path(), format!("steps/node/{name}.mjs"), format!("tests/{name}.rs")];
+        for part in parts.iter().chain(&chapters).filter(|part| !root().join(part).exists()) {
+            problems.add(format!("step {name} has no {part}"));
+        }
+    }
+    let numbered = |page: &&Page| page.name().starts_with(|c: char| c.is_ascii_digit());
+    for page in PAGES.iter().filter(numbered) {
+        if !STEPS.iter().any(|step| page.name() == format!("{}.md", step.name)) {
+            problems.add(format!("{} is the chapter of no step", page.path));
+        }
+    }
+    problems.report();
+}
+
+#[test]
+fn the_summary_and_the_introduction_list_every_step_in_order_and_no_other() {
+    let steps: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
+    let mut problems = Problems::default();
+    let compare = |problems: &mut Problems, place: &str, listed: Vec<&str>| {
+        if listed != steps {
+            let told = format!("lists {listed:?}, and the steps in their order are {steps:?}");
+            problems.add(format!("{place} {told}"));
+        }
+    };
+    for language in LANGUAGES {
+        let listed = SUMMARY.links.iter().filter_map(|link| {
+            let page = link.to.strip_prefix(language)?.strip_prefix('/')?.strip_suffix(".md")?;
+            is_step(page).then_some(page)
+        });
+        let place = format!("{}, for book/{language},", SUMMARY.path);
+        compare(&mut problems, &place, listed.collect());
+        let introduction = format!("book/{language}/introduction.md");
+        let page = PAGES.iter().find(|page| page.path == introduction).expect(&introduction);
+        let rows = page.links.iter().filter(|Link { line, to, text }| {
+            let row = page.source.lines().nth(line - 1).unwrap();
+            row.starts_with(&format!("| [{text}]({to}) |"))
+        });
+        let rows: Vec<&Link> = rows.filter(|link| is_step(&link.text)).collect();
+        let place = format!("{introduction}, in its tables' first column,");
+        compare(&mut problems, &place, rows.iter().map(|row| &*row.text).collect());
+        for Link { line, to, text } in rows {
+            if *to != format!("{text}.md") {
+                problems.at(&introduction, *line, format!("`{text}` leads to `{to}`"));
+            }
+        }
+    }
+    problems.report();
+}
+
+/// Whether `name` is that of a step, or looks like it: `05_nothing`.
+fn is_step(name: &str) -> bool {
+    let numbered = name.split('_').next().is_some_and(|number| {
+        number.len() == 2 && number.chars().all(|digit| digit.is_ascii_digit())
+    });
+    numbered || STEPS.iter().any(|step| step.name == name)
+}
+
+#[test]
+fn every_line_of_every_step_is_shown_in_its_chapter() {
+    let mut problems = Problems::default();
+    for step in files("steps", ".rs").into_iter().chain(files("steps/node", ".mjs")) {
+        let name = Path::new(&step).file_stem().unwrap().to_str().unwrap();
+        let text = read(&step).unwrap();
+        for language in LANGUAGES {
+            let chapter = format!("book/{language}/{name}.md");
+            let Some(page) = PAGES.iter().find(|page| page.path == chapter) else {
+                problems.add(format!("{step} has no chapter: write {chapter}"));
+                continue;
+            };
+            let includes = page.includes.iter().filter(|include| include.file == step);
+            let shown: BTreeSet<usize> =
+                includes.flat_map(|include| include.rows(&text).unwrap_or_default()).collect();
+            let mut hidden = text.lines().enumerate().filter(|(row, line)| {
+                !shown.contains(row) && !line.trim().is_empty() && !is_anchor(line)
+            });
+            if let Some((row, line)) = hidden.next() {
+                let (line, more) = (line.trim(), hidden.count());
+                problems.add(format!(
+                    "{chapter} does not show `{line}` ({step}:{}) and {more} more lines: include an \
+                     anchor around them, such as `program`",
+                    row + 1
+                ));
+            }
+        }
+    }
+    problems.report();
+}
+
+#[test]
+fn no_step_is_longer_or_changes_more_than_its_budget_allows() {
+    let counts = |line: &str| !line.trim_start().starts_with("//");
+    let mut problems = Problems::default();
+    for step in STEPS {
+        let (path, most) = (step.path(), step.most_lines);
+        let lines = step.text().lines().filter(|line| counts(line)).count();
+        if lines > most {
+            let mend = "say it in fewer, or move it out of the step";
+            problems
+                .add(format!("{path} has {lines} lines, comments apart: {most} may be; {mend}"));
+        }
+        let Some(Difference { before, after, texts: [old, new], most_changed, .. }) =
+            step.difference()
+        else {
+            continue;
+        };
+        let diff = TextDiff::from_lines(&old, &new);
+        let changed = diff.iter_all_changes().filter(|line| line.tag() != ChangeTag::Equal);
+        let lines = changed.filter(|line| counts(line.value())).count();
+        if lines > most_changed {
+            let mend = "a line that need not differ stays as it is, where it is";
+            problems.add(format!(
+                "{lines} lines change from {before} to {after}, comments apart: {most_changed} \
+                 may; {mend}"
+            ));
+        }
+    }
+    problems.report();
+}
+
+#[test]
+fn the_diffs_are_those_of_the_steps() {
+    let mut problems = Problems::default();
+    let differences: Vec<Difference> = STEPS.iter().filter_map(Step::difference).collect();
+    for Difference { file: name, before, after, texts: [old, new], .. } in &differences {
+        let diff = TextDiff::from_lines(old, new);
+        let fresh = diff.unified_diff().context_radius(3).header(before, after).to_string();
+        let file = expect_file![root().join(name)];
+        if env::var_os("UPDATE_EXPECT").is_some() {
+            file.assert_eq(&fresh);
+        }
+        if file.data() != fresh {
+            problems.add(format!(
+                "{name} is not the difference between {before} and {after}. To refresh it:\n\n    \
+                 UPDATE_EXPECT=1 cargo test --test book\n\n  It should be:\n\n{fresh}"
+            ));
+        }
+    }
+    for file in files("book/diffs", "") {
+        if !differences.iter().any(|difference| difference.file == file) {
+            let mend = "say it in STEPS in tests/book/steps.rs, or remove the file";
+            problems.add(format!("{file} is the difference of no step: {mend}"));
+        }
+    }
+    problems.report();
+}
+
+#[test]
+fn every_unsafe_in_a_step_has_its_safety_comment_above_it() {
+    let mut problems = Problems::default();
+    for step in files("steps", ".rs") {
+        let text = read(&step).unwrap();
+        let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
+        for (at, line) in lines.iter().enumerate().filter(|(_, line)| is_unsafe(line)) {
+            // Anchors end the comment: the passage that shows the code must show its reason too.
+            let above = lines[..at].iter().rev();
+            let mut above = above.take_while(|line| line.starts_with("//") && !is_anchor(line));
+            let reason = |line: &&&str| {
+                let reason = line.strip_prefix("// SAFETY:");
+                reason.is_some_and(|reason| !reason.trim().is_empty())
+            };
+            if above.find(reason).is_none() {
+                let mend = "say on the line above it, after `// SAFETY: `, why it is sound here";
+                problems.at(&step, at + 1, format!("`{line}` has no SAFETY comment: {mend}"));
+            }
+        }
+    }
+    problems.report();
+}
+
+/// Whether a line of code opens something unsafe.
+fn is_unsafe(line: &str) -> bool {
+    let code = line.split("//").next().unwrap();
+    code.split(|letter: char| !letter.is_alphanumeric() && letter != '_')
+        .any(|word| word == "unsafe")
+}
+
+/// The text of a step as its reader sees it.
+fn without_anchors(step: &str) -> String {
+    let text = read(step).unwrap();
+    let lines = text.split_inclusive('\n').filter(|line| !is_anchor(line));
+    lines.collect()
+}

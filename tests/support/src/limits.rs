@@ -1,0 +1,108 @@
+//! Limits of a process, getrlimit(2): what a step does where there is no more of something.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use nix::libc::{self, rlimit};
+
+use super::step;
+
+#[cfg(target_os = "linux")]
+pub(crate) type Resource = libc::__rlimit_resource_t;
+#[cfg(not(target_os = "linux"))]
+pub(crate) type Resource = libc::c_int;
+
+/// Sets both limits of this process, the soft and the hard one.
+pub(crate) fn limit(what: Resource, most: u64) -> io::Result<()> {
+    let limit = rlimit { rlim_cur: most, rlim_max: most };
+    // SAFETY: setrlimit(2) reads one rlimit.
+    match unsafe { libc::setrlimit(what, &limit) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn limited(mut command: Command, what: Resource, most: u64) -> Command {
+    // SAFETY: setrlimit(2) alone is called, which is async-signal-safe.
+    unsafe { command.pre_exec(move || limit(what, most)) };
+    command
+}
+
+/// `command`, each process of which may have `most` descriptors open.
+pub fn limit_descriptors(command: Command, most: u64) -> Command {
+    limited(command, libc::RLIMIT_NOFILE, most)
+}
+
+/// `command`, which can start no process while its user has `most` or more: those that run count,
+/// and on Linux their threads. It has to be [`step_of_an_ordinary_user`], for root is not limited.
+pub fn limit_processes(command: Command, most: u64) -> Command {
+    limited(command, libc::RLIMIT_NPROC, most)
+}
+
+/// The command that runs the step `name` as a user for whom the number of processes can be limited:
+/// as the one who runs this test, but where that is root, on Linux, as user 65534, "nobody".
+pub fn step_of_an_ordinary_user(name: &str) -> Command {
+    let command = step(name);
+    #[cfg(target_os = "linux")]
+    if is_root() {
+        use std::os::fd::AsRawFd;
+
+        // Opened by root, it can be run even where the folders above it are closed to others.
+        let path = command.get_program().to_owned();
+        let file = std::fs::File::open(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        let mut command = Command::new(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        command.uid(NOBODY).gid(NOBODY);
+        let keep_it_open = move || {
+            let _ = &file;
+            Ok(())
+        };
+        // SAFETY: it does nothing.
+        unsafe { command.pre_exec(keep_it_open) };
+        return command;
+    }
+    command
+}
+
+#[cfg(target_os = "linux")]
+const NOBODY: u32 = 65534;
+
+#[cfg(target_os = "linux")]
+fn is_root() -> bool {
+    // SAFETY: geteuid(2) only asks.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// From now on the process `pid` can start no process and no thread any more, or can again, unless
+/// it has ended. It has to be one of [`step_of_an_ordinary_user`]'s. Linux alone limits a process
+/// that runs.
+#[cfg(target_os = "linux")]
+pub fn allow_new_processes_and_threads(pid: nix::unistd::Pid, allow: bool) {
+    use nix::errno::Errno;
+
+    let set = move || {
+        let (pid, what) = (pid.as_raw(), libc::RLIMIT_NPROC);
+        let mut limit = rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: prlimit(2) writes one rlimit.
+        Errno::result(unsafe { libc::prlimit(pid, what, std::ptr::null(), &mut limit) })?;
+        limit.rlim_cur = if allow { limit.rlim_max } else { 0 };
+        // SAFETY: prlimit(2) reads one rlimit.
+        Errno::result(unsafe { libc::prlimit(pid, what, &limit, std::ptr::null_mut()) })
+    };
+    let set = move || match set() {
+        Ok(_) | Err(Errno::ESRCH) => Ok(()),
+        Err(error) => Err(error.into()),
+    };
+    // One user may not limit another's processes, and in a container, root may not either.
+    let mut command = Command::new("true");
+    if is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    // SAFETY: it only calls prlimit(2).
+    unsafe { command.pre_exec(set) };
+    let child = super::process::spawn(&mut command, &[]);
+    let done = child
+        .and_then(|mut child| child.wait())
+        .unwrap_or_else(|error| panic!("prlimit {pid}: {error}"));
+    assert!(done.success(), "true: {done}");
+}

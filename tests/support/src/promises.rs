@@ -1,0 +1,548 @@
+//! What several steps promise. Each test file calls the macros at the end for its own step.
+
+use std::io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::process::ExitStatusExt;
+use std::time::{Duration, Instant};
+
+use assert_cmd::assert::OutputAssertExt;
+use nix::sys::signal::Signal;
+use nix::sys::wait::WaitStatus;
+use predicates::prelude::predicate;
+
+use super::{
+    Cluster, Console, DEADLINE, Ended, HTML, PAGE, Page, Port, agent, connect, descriptors,
+    is_dead, is_stopped, limit_descriptors, limit_processes, reset, step, step_of_an_ordinary_user,
+    until, within, zombie_status,
+};
+
+/// What a client sends that asks for the page and keeps its connection.
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+// Settings and the port.
+
+pub fn a_wrong_port_is_one_line_and_starts_nothing(name: &str) {
+    for value in ["", " ", "0", "-1", "65536", "eighty", "80.86", "8086 ", "99999999999999999999"] {
+        let mut command = step(name);
+        command.env("PORT", value).env("WORKERS", "2").env("RUST_BACKTRACE", "1");
+        Cluster::output(command).assert().failure().stdout("").stderr(predicate::eq(
+            format!("Error: PORT={value:?}: not a whole number from 1 to 65535\n").as_str(),
+        ));
+    }
+}
+
+pub fn a_wrong_number_of_workers_is_one_line_and_starts_nothing(name: &str) {
+    for value in ["", " ", "0", "-1", "1025", "two", "2.5", "2 ", "99999999999999999999"] {
+        let mut command = step(name);
+        command.env("WORKERS", value).env("RUST_BACKTRACE", "1");
+        Cluster::output(command).assert().failure().stdout("").stderr(predicate::eq(
+            format!("Error: WORKERS={value:?}: not a whole number from 1 to 1024\n").as_str(),
+        ));
+    }
+}
+
+pub fn a_taken_port_is_one_line_and_starts_nothing(name: &str) {
+    let port = Port::reserve();
+    let _taken = TcpListener::bind(("127.0.0.1", port.number)).unwrap();
+    let mut command = step(name);
+    command.env("PORT", port.number.to_string()).env("WORKERS", "2").env("RUST_BACKTRACE", "1");
+    Cluster::output(command)
+        .assert()
+        .failure()
+        .stdout("")
+        .stderr(predicate::str::starts_with(format!("Error: PORT={}: Address", port.number)))
+        .stderr(predicate::function(|text: &str| text.lines().count() == 1));
+}
+
+/// Nobody's server is in the way of this: where 8086 is free it is taken, and where another program
+/// has it, the step says just the same.
+pub fn without_port_set_it_is_8086(name: &str) {
+    for _ in 0..10 {
+        let taken = TcpListener::bind(("127.0.0.1", 8086));
+        let mut command = step(name);
+        command.env_remove("PORT").env("WORKERS", "1");
+        let mut cluster = Cluster::spawn(command, Console::Read);
+        if cluster.next_line(DEADLINE).is_none() {
+            let Ended { status, stderr, .. } = cluster.wait_for_end();
+            assert!(
+                stderr.starts_with("Error: PORT=8086: Address"),
+                "8086 is taken, so that without PORT the step should say so, but it says: {stderr}"
+            );
+            assert_eq!(status.code(), Some(1), "8086 is taken: it should end with status 1");
+            return;
+        }
+        let what = "without PORT it should listen on 8086, which is taken, but it starts";
+        assert!(taken.is_err(), "{what}:\n{}", cluster.console());
+        // Whoever had the port has just left it: once more.
+    }
+    panic!("port 8086 is taken and left by somebody all the time");
+}
+
+pub fn nobody_outside_this_machine_is_answered(name: &str) {
+    let cluster = Cluster::start(step(name), 1);
+    // A server that listens on all addresses answers on these, too.
+    for address in other_addresses() {
+        let address = SocketAddr::new(address, cluster.port.number);
+        let other = TcpStream::connect_timeout(&address, DEADLINE);
+        assert!(other.is_err(), "it should listen on 127.0.0.1 only, but {address} answers");
+    }
+    cluster.assert_answers();
+}
+
+/// Addresses of this machine that are not 127.0.0.1. A machine without any (on macOS, without a
+/// network) cannot be reached by anybody else in the first place.
+fn other_addresses() -> Vec<IpAddr> {
+    let mut addresses = Vec::new();
+    if cfg!(target_os = "linux") {
+        // All of 127.0.0.0/8 is this machine here; on macOS, 127.0.0.1 alone.
+        addresses.push(IpAddr::from([127, 0, 0, 2]));
+    }
+    // For UDP, to connect sends nothing: it only chooses the address to send from. 192.0.2.1 is
+    // nobody's, RFC 5737.
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a port");
+    let chosen = socket.connect(("192.0.2.1", 9)).and_then(|()| socket.local_addr());
+    addresses.extend(chosen.map(|address| address.ip()).into_iter().filter(|it| !it.is_loopback()));
+    addresses
+}
+
+// Clients.
+
+pub fn the_page_is_the_same_for_every_path_and_method(name: &str) {
+    let cluster = Cluster::start(step(name), 2);
+    let page = Page { status: 200, kind: Some(HTML.to_owned()), body: PAGE.to_owned() };
+    assert_eq!(cluster.get("/").expect("GET is answered"), page, "another page was served");
+    let url = format!("http://127.0.0.1:{}/any/path?at=all", cluster.port.number);
+    let mut posted = agent().post(url).send("a body").expect("POST is answered, too");
+    assert_eq!(posted.status(), 200);
+    assert_eq!(posted.headers()["content-type"], HTML);
+    assert_eq!(posted.body_mut().read_to_string().unwrap(), PAGE);
+}
+
+/// Whether a client closes or resets its connection, before the worker takes it or after, with half
+/// a request or a whole one.
+pub fn a_client_that_hangs_up_ends_no_worker(name: &str) {
+    // The worker of a crashing step lives for a second after the first whole request. What takes
+    // longer, on a busy machine, says nothing.
+    let a_second = Duration::from_secs(1);
+    within(a_second, "all clients should have come and gone", || {
+        let mut cluster = Cluster::start(step(name), 1);
+        let (port, worker) = (cluster.port.number, cluster.workers[0]);
+        let before = descriptors(worker).len();
+        // Fewer than wait in the queue for accept(2), 128: the next would be a second late.
+        for _ in 0..20 {
+            drop(connect(port));
+            for hang_up in [drop as fn(TcpStream), reset] {
+                let mut client = connect(port);
+                client.write_all(b"GET / HT").unwrap();
+                hang_up(client);
+            }
+        }
+        let start = Instant::now();
+        cluster.send(Signal::SIGSTOP, worker);
+        until("the worker should be stopped", || is_stopped(worker));
+        for _ in 0..5 {
+            let mut client = connect(port);
+            client.write_all(REQUEST).unwrap();
+            reset(client);
+        }
+        cluster.send(Signal::SIGCONT, worker);
+        for hang_up in [drop as fn(TcpStream), reset] {
+            // A client that asks much and does not wait: its worker writes to a closed socket.
+            let mut rude = connect(port);
+            rude.write_all(&REQUEST.repeat(50)).unwrap();
+            rude.shutdown(Shutdown::Both).unwrap();
+            drop(rude);
+            // One that leaves when the answers begin to come, or soon after.
+            let mut rude = connect(port);
+            rude.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+            rude.write_all(&REQUEST.repeat(50)).unwrap();
+            let _ = rude.read(&mut [0]);
+            hang_up(rude);
+        }
+        let mut lives = true;
+        until("the worker should have closed every connection", || {
+            lives = !is_dead(worker);
+            let done = !lives || descriptors(worker).len() <= before;
+            if !done {
+                // Where panics have ended the threads that were to take them, tiny_http leaves
+                // connections waiting until others come.
+                let _ = TcpStream::connect(("127.0.0.1", port));
+            }
+            done
+        });
+        let answers = lives && cluster.get("/").is_ok();
+        let took = start.elapsed();
+        if !answers && took < a_second {
+            let (console, stderr) = (cluster.console(), cluster.stderr());
+            panic!("a client hung up, and the worker answers no other:\n{console}\n{stderr}");
+        }
+        let stderr = cluster.end().stderr;
+        assert!(
+            is_of_tiny_http(&stderr),
+            "a client hung up, and a step's own code should say nothing of it: {stderr}"
+        );
+        took
+    });
+}
+
+/// Whether `stderr` holds nothing, or only panics in tiny_http's own files. They look like this,
+/// the first line and the last of these only where a program leaves them to the standard library:
+///
+/// ```text
+/// thread '<unnamed>' (33097) panicked at …/tiny_http-0.12.0/src/client.rs:153:45:
+/// called `Option::unwrap()` on a `None` value
+/// note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace
+/// ```
+fn is_of_tiny_http(stderr: &str) -> bool {
+    let mut lines = stderr.lines();
+    while let Some(line) = lines.next() {
+        match line.split_once("panicked at ") {
+            // The next line is the panic's own.
+            Some((_, place)) if place.contains("/tiny_http-") => drop(lines.next()),
+            None if line.is_empty() || line.starts_with("note: run with") => {}
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// As many idle connections as use up the worker's descriptors come and go. Each takes two, and
+/// with one of the two limits it is the second for which there is none.
+pub fn a_worker_without_descriptors_answers_again_or_ends(name: &str) {
+    for limit in [40, 41] {
+        let mut cluster = Cluster::start(limit_descriptors(step(name), limit), 1);
+        let worker = cluster.workers[0];
+        keep_zombies(&cluster);
+        let idle: Vec<TcpStream> = (0..limit).map(|_| connect(cluster.port.number)).collect();
+        until("the connections should use up the descriptors", || {
+            let used_up = descriptors(worker).len() >= limit as usize;
+            used_up || is_dead(worker) || !cluster.stderr().is_empty()
+        });
+        drop(idle);
+        never_deaf(&mut cluster);
+    }
+}
+
+/// As many idle connections as use up the threads that the worker may start come and go.
+#[cfg(target_os = "linux")]
+pub fn a_worker_without_threads_answers_again_or_ends(name: &str) {
+    let mut cluster = Cluster::start(step_of_an_ordinary_user(name), 1);
+    let worker = cluster.workers[0];
+    let before = descriptors(worker).len();
+    keep_zombies(&cluster);
+    super::allow_new_processes_and_threads(worker, false);
+    let idle: Vec<TcpStream> = (0..30).map(|_| connect(cluster.port.number)).collect();
+    until("the connections should need another thread", || {
+        let all_taken = descriptors(worker).len() >= before + idle.len();
+        all_taken || is_dead(worker) || !cluster.stderr().is_empty()
+    });
+    super::allow_new_processes_and_threads(worker, true);
+    drop(idle);
+    never_deaf(&mut cluster);
+}
+
+/// Stops the primary, so that its worker stays a zombie once it has ended, with its status to read:
+/// some primaries say nothing of it. On Linux only, see [`zombie_status`].
+fn keep_zombies(cluster: &Cluster) {
+    if cfg!(target_os = "linux") {
+        cluster.send(Signal::SIGSTOP, cluster.primary);
+        until("the primary should be stopped", || is_stopped(cluster.primary));
+    }
+}
+
+/// The one worker of the cluster answers, or it has ended by itself and with a code that says that
+/// something was wrong: 1 is the steps' own, 101 a panic's. A primary that replaces its workers has
+/// then another one that answers.
+fn never_deaf(cluster: &mut Cluster) {
+    let worker = cluster.workers[0];
+    let (mut client, mut buffer) = (None, [0; 512]);
+    let deadline = Instant::now() + DEADLINE;
+    let answered = loop {
+        let asked = client.get_or_insert_with(|| {
+            let mut client = connect(cluster.port.number);
+            client.set_read_timeout(Some(Duration::from_millis(5))).expect("it is no zero");
+            let _ = client.write_all(REQUEST);
+            client
+        });
+        match asked.read(&mut buffer) {
+            Ok(1..) => break true,
+            Err(error) if matches!(error.kind(), WouldBlock | TimedOut | Interrupted) => {}
+            // It was closed: once more, unless the worker is about to end.
+            Ok(0) | Err(_) => client = None,
+        }
+        if is_dead(worker) {
+            break false;
+        }
+        if Instant::now() > deadline {
+            let (console, stderr) = (cluster.console(), cluster.stderr());
+            panic!(
+                "nobody holds up the worker any more, but for {DEADLINE:?} it has answered nobody, \
+                 and it has not ended:\n{console}\n{stderr}"
+            );
+        }
+    };
+    if cfg!(target_os = "linux") {
+        let status = zombie_status(worker);
+        let well = answered || matches!(status, Some(WaitStatus::Exited(_, 1 | 101)));
+        assert!(well, "the worker should answer, or exit with code 1 or 101, but it is {status:?}");
+        cluster.send(Signal::SIGCONT, cluster.primary);
+    }
+    // A crashing step's worker that has answered has another second.
+    let deadline = Instant::now() + DEADLINE;
+    while let Err(error) = cluster.get("/") {
+        if is_dead(cluster.primary) {
+            // It may end with its last worker.
+            let status = cluster.wait_for_end().status;
+            return assert_eq!(status.code(), Some(0), "the primary should end well");
+        }
+        let console = cluster.console();
+        assert!(Instant::now() < deadline, "nobody answers any more: {error}:\n{console}");
+    }
+}
+
+// The console.
+
+pub fn a_console_that_nobody_reads_ends_it_quietly(name: &str) {
+    let mut command = step(name);
+    command.env("WORKERS", "2");
+    let mut cluster = Cluster::spawn(command, Console::Unread);
+    let Ended { status, stderr, .. } = cluster.wait_for_end();
+    assert_eq!(stderr, "", "`… | head -1` should end without a word on stderr");
+    assert!(!status.success(), "it could not say what it had to say");
+}
+
+pub fn ctrl_c_ends_all_at_once_and_logs_nothing(name: &str) {
+    within(Duration::from_secs(1), "Ctrl-C should end all", || {
+        let mut cluster = Cluster::start(step(name), 3);
+        let start = Instant::now();
+        cluster.interrupt();
+        let Ended { lines, stderr, .. } = cluster.wait_for_end();
+        let took = start.elapsed();
+        if cfg!(target_os = "linux") {
+            // Elsewhere a worker may die, and be logged, before the signal has reached the primary.
+            assert_eq!(lines, [""; 0], "Ctrl-C should log nothing and respawn nothing");
+        }
+        assert_eq!(stderr, "");
+        took
+    });
+}
+
+// The primary and its workers.
+
+pub fn one_primary_starts_as_many_workers_as_asked_for(name: &str) {
+    let mut cluster = Cluster::start(step(name), 3);
+    let mut children: Vec<_> = cluster.children().iter().map(|child| child.pid).collect();
+    let mut workers = cluster.workers.clone();
+    children.sort();
+    workers.sort();
+    assert_eq!(children, workers, "the primary's children should be the workers that said so");
+    let Ended { lines, stderr, .. } = cluster.end();
+    assert_eq!(lines, [""; 0], "with WORKERS=3 the console should have ended after three workers");
+    assert_eq!(stderr, "", "nothing went wrong, so stderr should be empty");
+}
+
+pub fn without_workers_set_there_is_one_for_each_cpu(name: &str) {
+    let mut command = step(name);
+    command.env_remove("WORKERS");
+    let mut cluster = Cluster::spawn(command, Console::Read);
+    cluster.introduced();
+    for _ in 0..num_cpus::get() {
+        cluster.started();
+    }
+    let workers = cluster.children().len();
+    assert_eq!(workers, num_cpus::get(), "without WORKERS there should be one worker a CPU");
+}
+
+/// Also: a connection is never lost on a worker that cannot take it.
+pub fn every_worker_answers_on_the_one_port(name: &str) {
+    for awake in 0..3 {
+        let cluster = Cluster::start(step(name), 3);
+        let mut asleep = cluster.workers.clone();
+        asleep.remove(awake);
+        for worker in &asleep {
+            cluster.send(Signal::SIGSTOP, *worker);
+        }
+        until("the other workers should be stopped", || asleep.iter().all(|pid| is_stopped(*pid)));
+        // On Linux a worker that is stopped takes no connection. On macOS it may still take one, for
+        // the thread that waits in accept(2) stops on its way out: then one of three is not taken.
+        let mut clients: Vec<_> = (0..3).map(|_| connect(cluster.port.number)).collect();
+        for client in &mut clients {
+            client.write_all(REQUEST).unwrap();
+        }
+        let answered = |client: &mut TcpStream| {
+            let mut text = [0; 4096];
+            let length = client.read(&mut text).unwrap_or(0);
+            text[..length].starts_with(b"HTTP/1.1 200 OK")
+        };
+        if cfg!(target_os = "linux") {
+            let all = clients.iter_mut().all(answered);
+            assert!(all, "worker {} of 3 should have answered all clients alone", awake + 1);
+            continue;
+        }
+        for client in &clients {
+            client.set_nonblocking(true).unwrap();
+        }
+        until("the worker that is awake should have answered one client of three", || {
+            let mut here = clients.iter_mut().map(answered).enumerate();
+            let done = here.find(|(_, answered)| *answered).map(|(at, _)| at);
+            done.map(|at| clients.remove(at)).is_some()
+        });
+        for worker in &asleep {
+            cluster.send(Signal::SIGCONT, *worker);
+        }
+        for client in &mut clients {
+            client.set_nonblocking(false).unwrap();
+            assert!(answered(client), "a connection should wait for the worker that took it");
+        }
+    }
+}
+
+/// However the primary goes, and at the least a second later.
+fn no_worker_outlives_the_primary(name: &str, signal: Signal) {
+    within(Duration::from_secs(1), "no worker should outlive its primary: all should end", || {
+        let mut cluster = Cluster::start(step(name), 3);
+        let start = Instant::now();
+        cluster.send(signal, cluster.primary);
+        let Ended { status, lines, stderr } = cluster.wait_for_end();
+        let took = start.elapsed();
+        assert_eq!(
+            status.signal(),
+            Some(signal as i32),
+            "the primary should have died by {signal}"
+        );
+        assert_eq!(lines, [""; 0], "nobody is left to log anything");
+        assert_eq!(stderr, "");
+        let port = cluster.port.number;
+        TcpListener::bind(("127.0.0.1", port)).expect("the port should be free again");
+        took
+    });
+}
+
+pub fn no_worker_outlives_a_primary_that_was_killed(name: &str) {
+    no_worker_outlives_the_primary(name, Signal::SIGKILL);
+}
+
+pub fn no_worker_outlives_a_primary_that_was_terminated(name: &str) {
+    no_worker_outlives_the_primary(name, Signal::SIGTERM);
+}
+
+pub fn no_worker_outlives_a_primary_that_was_interrupted(name: &str) {
+    no_worker_outlives_the_primary(name, Signal::SIGINT);
+}
+
+pub fn no_worker_outlives_a_primary_that_was_hung_up(name: &str) {
+    no_worker_outlives_the_primary(name, Signal::SIGHUP);
+}
+
+pub fn a_primary_that_cannot_fork_says_so_in_one_line_and_ends(name: &str) {
+    let mut command = limit_processes(step_of_an_ordinary_user(name), 0);
+    command.env("WORKERS", "2").env("RUST_BACKTRACE", "1");
+    let mut cluster = Cluster::spawn(command, Console::Read);
+    cluster.introduced();
+    let Ended { status, lines, stderr } = cluster.wait_for_end();
+    assert_eq!(lines, [""; 0], "no worker can have started");
+    assert!(stderr.starts_with("Error: fork: "), "it should say what failed: {stderr}");
+    assert_eq!(stderr.lines().count(), 1, "it should say so in one line: {stderr}");
+    assert_eq!(status.code(), Some(1), "it should end with status 1");
+}
+
+/// As by `trap '' CHLD` in a shell. An ignored SIGCHLD would hide who has ended, wait(2).
+pub fn a_death_is_logged_even_if_sigchld_was_ignored_at_the_start(name: &str) {
+    let mut command = step(name);
+    command.env("WORKERS", "2");
+    let mut cluster = Cluster::spawn_ignoring(command, Console::Read, &[Signal::SIGCHLD]);
+    cluster.introduced();
+    let worker = cluster.started();
+    cluster.started();
+    cluster.send(Signal::SIGKILL, worker);
+    assert_eq!(cluster.died(), (worker, "code null signal SIGKILL".to_owned()));
+}
+
+// The clock of a crashing step.
+
+pub fn a_worker_exits_one_second_after_its_first_answer_however_often_it_is_asked(name: &str) {
+    let a_second = Duration::from_secs(1);
+    within(a_second.mul_f64(1.25), "a worker that has answered should exit", || {
+        let cluster = Cluster::start(step(name), 1);
+        let connection = connect(cluster.port.number);
+        let start = Instant::now();
+        let mut answers = 0;
+        while ask(&connection) {
+            answers += 1;
+            assert!(start.elapsed() < DEADLINE, "after one second it should have exited");
+        }
+        let life = start.elapsed();
+        assert!(life >= a_second, "it should live for one second, but it was {life:?}");
+        assert!(
+            answers > 1,
+            "until then it should go on answering, but it answered {answers} time"
+        );
+        life
+    });
+}
+
+/// Asks for the page over a connection that is kept. False where it was closed instead.
+fn ask(mut connection: &TcpStream) -> bool {
+    let mut answer = String::new();
+    let mut part = [0; 512];
+    if connection.write_all(REQUEST).is_err() {
+        return false;
+    }
+    while !answer.ends_with(PAGE) {
+        match connection.read(&mut part) {
+            Ok(length @ 1..) => answer += &String::from_utf8_lossy(&part[..length]),
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// One test for each promise of these that a step keeps, by name.
+#[macro_export]
+macro_rules! promises {
+    ($step:literal: $($(#[$condition:meta])* $promise:ident)*) => {
+        $($(#[$condition])*
+        #[test]
+        fn $promise() {
+            $crate::promises::$promise($step);
+        })*
+    };
+}
+
+/// What every program of part one promises, be its workers processes or threads.
+#[macro_export]
+macro_rules! promises_of_every_program {
+    ($step:literal) => {
+        $crate::promises! { $step:
+            a_wrong_port_is_one_line_and_starts_nothing
+            a_wrong_number_of_workers_is_one_line_and_starts_nothing
+            a_taken_port_is_one_line_and_starts_nothing
+            without_port_set_it_is_8086
+            nobody_outside_this_machine_is_answered
+            a_client_that_hangs_up_ends_no_worker
+            a_console_that_nobody_reads_ends_it_quietly
+            ctrl_c_ends_all_at_once_and_logs_nothing
+        }
+    };
+}
+
+/// What every program whose workers are processes promises besides.
+#[macro_export]
+macro_rules! promises_of_every_cluster {
+    ($step:literal) => {
+        $crate::promises! { $step:
+            one_primary_starts_as_many_workers_as_asked_for
+            without_workers_set_there_is_one_for_each_cpu
+            every_worker_answers_on_the_one_port
+            a_worker_without_descriptors_answers_again_or_ends
+            #[cfg(target_os = "linux")] // No other system limits the threads of one process.
+            a_worker_without_threads_answers_again_or_ends
+            no_worker_outlives_a_primary_that_was_killed
+            no_worker_outlives_a_primary_that_was_terminated
+            no_worker_outlives_a_primary_that_was_interrupted
+            no_worker_outlives_a_primary_that_was_hung_up
+            a_primary_that_cannot_fork_says_so_in_one_line_and_ends
+        }
+    };
+}

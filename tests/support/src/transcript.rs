@@ -1,0 +1,753 @@
+//! Plays the scenes of `book/console/` against the real programs.
+//!
+//! A scene is what the book shows, to the letter:
+//!
+//! ```text
+//! ──── 1 ────
+//! $ WORKERS=2 cargo run --bin 02_exit_log
+//! 마스터 프로세스 아이디: 33094
+//! 33095번 워커 실행
+//! 33096번 워커 실행
+//! ──── 2 ────
+//! $ kill -KILL 33096
+//! ──── 1 ────
+//! 33096번 워커가 종료되었습니다
+//! code null signal SIGKILL
+//! ```
+//!
+//! A rule with a number says in which terminal the lines below it appear. Terminal 1 starts the
+//! program and shows what it prints, stdout and stderr in one; `$` there later means that it has
+//! ended, and a scene without that leaves it running. `^C` is the key. The commands of terminal 2
+//! are the ones in [`Scene::command`]; they are carried out by this test itself, so that it needs
+//! neither curl nor a shell. A scene with any other command, or option of one, is refused.
+//!
+//! What is printed must equal the scene, except that
+//!
+//! - process ids are compared up to renaming. They are what a start says (`마스터 프로세스 아이디: …`,
+//!   `…번 워커 실행`), where those stand in `…번 워커`, in `ps` and after `kill`, and the number of a
+//!   thread that panics. Any other number is compared like a letter.
+//! - workers that start side by side may do so in any order, those that cannot because another has
+//!   the port among them, and any of them may be the one that answers; the renaming covers both.
+//! - the port is this test's own, and the number of an error (`os error 98`) is the system's own.
+//! - the line and the column of a panic may be others, and the number of its thread may be missing,
+//!   as it is before Rust 1.91.
+//!
+//! A Node twin panics in another way: [`as_of_the_twin`].
+
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use super::{
+    Cluster, Console, DEADLINE, Ended, Process, is_dead, is_stopped, node, processes, root, step,
+    until,
+};
+
+/// Which process id of the scene is which one here.
+type Names = BTreeMap<i32, i32>;
+
+/// Whose program a scene runs where it says `cargo run --bin STEP`.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Program {
+    /// The step's own binary.
+    Step,
+    /// The step's Node twin: the same scene must come out of it.
+    NodeTwin,
+}
+
+/// Plays every scene `book/console/PREFIX….console` that needs no Node, all of them at once, and
+/// panics, showing both consoles side by side, where what happens is not what a scene says.
+pub fn play_all(prefix: &str) {
+    let what = format!("book/console/{prefix}*.console that needs no Node");
+    play_all_that(&what, |name, runs_node| name.starts_with(prefix) && !runs_node);
+}
+
+/// Plays every scene that runs a Node twin by that name, `node steps/node/….mjs`. Panics as
+/// [`play_all`] does.
+pub fn play_all_of_node() {
+    play_all_that("book/console/*.console that runs Node", |_, runs_node| runs_node);
+}
+
+/// Plays those scenes whose name, and whether they run Node by name, make them `wanted`.
+fn play_all_that(what: &str, wanted: impl Fn(&str, bool) -> bool) {
+    let folder = fs::read_dir(root().join("book/console")).expect("book/console is there");
+    let names = folder.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let names: Vec<String> = names
+        .filter_map(|name| name.strip_suffix(".console").map(str::to_owned))
+        .filter(|name| wanted(name, text_of(name).lines().any(runs_node)))
+        .collect();
+    assert!(!names.is_empty(), "there is no {what}");
+    thread::scope(|scope| {
+        for name in &names {
+            scope.spawn(|| play(name, Program::Step));
+        }
+    });
+}
+
+/// Plays the scene `book/console/NAME.console` with the step or with its Node twin. Panics as
+/// [`play_all`] does.
+pub fn play(name: &str, program: Program) {
+    let file = format!("book/console/{name}.console");
+    play_text(&file, &text_of(name), program, DEADLINE);
+}
+
+/// What the scene `book/console/NAME.console` says.
+pub fn text_of(name: &str) -> String {
+    let path = root().join(format!("book/console/{name}.console"));
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Plays the scene `text`, which failures call `name`. `ps` shows what the scene shows `within` that
+/// time. Panics as [`play_all`] does.
+pub fn play_text(name: &str, text: &str, program: Program, within: Duration) {
+    let text = if program == Program::Step { text.to_owned() } else { as_of_the_twin(text) };
+    Scene {
+        name: name.to_owned(),
+        program,
+        within,
+        cluster: None,
+        ended: None,
+        names: vec![Names::new()],
+        told: Vec::new(),
+    }
+    .play(&text);
+}
+
+/// What a scene says of a step, said of its Node twin. A Rust panic shows two or three lines, maybe
+/// after an empty one, and ends a worker with code 101:
+///
+/// ```text
+/// thread 'main' (33095) panicked at steps/04_errors.rs:87:31:
+/// index out of bounds: the len is 2 but the index is 2
+/// note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace
+/// ```
+///
+/// Node shows the stack of the error, which nobody compares, and the code is 1 ("Uncaught Fatal
+/// Exception" in the Node documentation of `process`, Exit codes).
+fn as_of_the_twin(text: &str) -> String {
+    let mut told: Vec<&str> = Vec::new();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        if line.contains("panicked at ") {
+            told.pop_if(|before| before.is_empty());
+            lines.next();
+            lines.next_if(|line| line.starts_with("note: "));
+        } else {
+            told.push(if line == "code 101 signal null" { "code 1 signal null" } else { line });
+        }
+    }
+    told.join("\n")
+}
+
+struct Scene {
+    name: String,
+    program: Program,
+    /// How long `ps` is asked again.
+    within: Duration,
+    cluster: Option<Cluster>,
+    /// The end of the program, once it has been seen.
+    ended: Option<Ended>,
+    /// Every way in which the scene's process ids can stand for those here, given all that was
+    /// printed so far. Two workers that start together are alike until one of them does something.
+    names: Vec<Names>,
+    /// Both consoles so far, line by line, and whether the lines are the same.
+    told: Vec<(String, String, bool)>,
+}
+
+impl Scene {
+    fn play(&mut self, text: &str) {
+        let mut terminal = "";
+        let mut lines = text.lines().peekable();
+        while let Some(line) = lines.next() {
+            if line.starts_with("──── ") {
+                terminal = ["1", "2"]
+                    .into_iter()
+                    .find(|number| line == format!("──── {number} ────"))
+                    .unwrap_or_else(|| self.refuse("which terminal?", line));
+                self.tell(line);
+                continue;
+            }
+            let typed = line.starts_with("$ ") || line == "^C";
+            let mut output = if typed { Vec::new() } else { vec![line] };
+            let marks = ["$ ", "^C", "──── "];
+            while let Some(line) =
+                lines.next_if(|next| !marks.iter().any(|mark| next.starts_with(mark)))
+            {
+                output.push(line);
+            }
+            if typed {
+                self.tell(line);
+            }
+            match (terminal, line.strip_prefix("$ ")) {
+                ("1", None) if line == "^C" => {
+                    self.cluster().interrupt();
+                    self.expect_console(&output);
+                }
+                ("1", None) => self.expect_console(&output),
+                ("1", Some("echo $?")) => self.expect_status(&output),
+                ("1", Some(command)) => self.start(command, &output),
+                ("2", Some(command)) => self.command(command, &output),
+                _ => self.refuse("who prints this?", line),
+            }
+        }
+        self.expect_nothing_more();
+    }
+
+    /// Stops at a `line` of the scene that cannot be played.
+    fn refuse(&self, why: &str, line: &str) -> ! {
+        panic!("{}: {why} {line}", self.name)
+    }
+
+    /// A line of the scene that is nobody's output.
+    fn tell(&mut self, line: &str) {
+        self.told.push((line.to_owned(), line.to_owned(), true));
+    }
+
+    /// Terminal 1: `[NAME=value …] cargo run --bin STEP` or `… node steps/node/STEP.mjs`; with
+    /// `2>/dev/null` behind it, stderr is not shown.
+    fn start(&mut self, line: &str, output: &[&str]) {
+        if self.cluster.is_some() {
+            self.refuse("terminal 1 is busy:", line);
+        }
+        self.cluster = Some(self.run(line, None));
+        self.expect_console(output);
+    }
+
+    /// Runs the program that `line` says, on `port` or on one of its own.
+    fn run(&self, line: &str, port: Option<u16>) -> Cluster {
+        let mut settings = Vec::new();
+        let mut words = line.split(' ').peekable();
+        while let Some((name, value)) = words.peek().and_then(|word| word.split_once('=')) {
+            if name == "PORT" && value.parse::<u16>().is_ok_and(|port| port != 0) {
+                self.refuse("the port is the test's to choose:", line);
+            }
+            settings.push((name, value));
+            words.next();
+        }
+        let words: Vec<_> = words.collect();
+        let (words, console) = match &words[..] {
+            [words @ .., "2>/dev/null"] => (words, Console::Read),
+            words => (words, Console::Shared),
+        };
+        let (mut command, console) = match (words, self.program) {
+            (["cargo", "run", "--bin", name], Program::Step) => (step(name), console),
+            (["cargo", "run", "--bin", name], Program::NodeTwin) => (node(name), Console::Read),
+            (["node", file], _) => match twin(file) {
+                Some(name) => (node(name), console),
+                None => self.refuse("which twin?", line),
+            },
+            _ => self.refuse("cannot run this:", line),
+        };
+        command.envs(port.map(|port| ("PORT", port.to_string())));
+        command.envs(settings);
+        Cluster::spawn(command, console)
+    }
+
+    /// Terminal 2.
+    ///
+    /// - `curl`, see [`Scene::curl`], where `|| echo TEXT` may follow for a failure
+    /// - `kill [-SIGNAL] PID …`
+    /// - `ps -o pid,ppid -p PID,…`: asked again until it shows what the scene shows
+    /// - `sleep N`: for people; this test looks until it sees what it should
+    /// - a second `cargo run`, which has to end by itself
+    fn command(&mut self, line: &str, output: &[&str]) {
+        let (command, otherwise) = match line.split_once(" || echo ") {
+            Some((command, text)) => (command, Some(text)),
+            None => (line, None),
+        };
+        let words = self.words(command);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match words[..] {
+            ["curl", ref words @ ..] => {
+                let (mut printed, answered) = self.curl(line, words);
+                printed.extend(otherwise.filter(|_| !answered).map(str::to_owned));
+                self.compare(output, &printed);
+                self.forget_who_is_who();
+            }
+            _ if otherwise.is_some() => self.refuse("`||` after curl only:", line),
+            ["kill", ref words @ ..] => {
+                let (signal, pids) = match words.split_first() {
+                    Some((word, pids)) if word.starts_with('-') => (&word[1..], pids),
+                    _ => ("TERM", words),
+                };
+                let Ok(signal) = Signal::from_str(&format!("SIG{signal}")) else {
+                    self.refuse("no such signal:", line);
+                };
+                if pids.is_empty() {
+                    self.refuse("whom?", line);
+                }
+                for pid in pids {
+                    let pid = self.real_pid(pid, line);
+                    if !self.cluster().has(pid) {
+                        self.refuse("it has ended already:", line);
+                    }
+                    self.cluster().send(signal, pid);
+                    // Whoever types the next command finds it done; this test is faster than that.
+                    match signal {
+                        Signal::SIGCONT => {}
+                        Signal::SIGSTOP => until("it should be stopped", || is_stopped(pid)),
+                        _ => until("a process that was sent a signal should be dead", || {
+                            is_dead(pid)
+                        }),
+                    }
+                }
+                self.compare(output, &[]);
+            }
+            ["sleep", seconds] if seconds.parse::<u8>().is_ok() => self.compare(output, &[]),
+            ["ps", "-o", "pid,ppid", "-p", pids] => self.expect_processes(pids, line, output),
+            _ => {
+                let mut second = self.run(line, Some(self.cluster().port.number));
+                let Ended { lines, .. } = second.wait_for_end();
+                self.compare(output, &lines);
+            }
+        }
+    }
+
+    /// The words of a command; one in single quotes may hold spaces.
+    fn words(&self, command: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        for (at, part) in command.split('\'').enumerate() {
+            match at % 2 {
+                0 => words.extend(part.split_whitespace().map(str::to_owned)),
+                _ => words.push(part.to_owned()),
+            }
+        }
+        words
+    }
+
+    /// `curl localhost:8086[/PATH]`, of whose options these are honoured: `-s`, `-o /dev/null` and
+    /// `-w TEXT` with `%{http_code}` and `\n` in it.
+    ///
+    /// Returns what it prints, and whether it was answered.
+    fn curl(&self, line: &str, words: &[&str]) -> (Vec<String>, bool) {
+        let (mut silent, mut shown, mut format, mut path) = (false, true, "", None);
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            match *word {
+                "-s" => silent = true,
+                "-o" if words.next() == Some(&"/dev/null") => shown = false,
+                "-w" => format = words.next().unwrap_or_else(|| self.refuse("what?", line)),
+                url => {
+                    let rest = url.strip_prefix("localhost:8086");
+                    let rest = rest.filter(|rest| rest.is_empty() || rest.starts_with('/'));
+                    let rest = rest.filter(|_| path.is_none());
+                    path = Some(rest.unwrap_or_else(|| self.refuse("what is this to curl?", line)));
+                }
+            }
+        }
+        let Some(path) = path else { self.refuse("where?", line) };
+        if !shown && !silent {
+            self.refuse("curl would draw a progress bar, without `-s`:", line);
+        }
+        let path = if path.is_empty() { "/" } else { path };
+        let page = self.cluster().get(path);
+        let code = page.as_ref().map_or(0, |page| page.status);
+        let mut printed = match &page {
+            Ok(page) if shown => page.body.clone(),
+            Err(ureq::Error::Io(error)) if !silent => match error.kind() {
+                std::io::ErrorKind::UnexpectedEof => {
+                    "curl: (52) Empty reply from server\n".to_owned()
+                }
+                _ => format!("curl: {error}\n"),
+            },
+            Err(error) if !silent => format!("curl: {error}\n"),
+            Ok(_) | Err(_) => String::new(),
+        };
+        printed += &format.replace("%{http_code}", &format!("{code:03}")).replace("\\n", "\n");
+        (printed.lines().map(str::to_owned).collect(), page.is_ok())
+    }
+
+    /// Which worker answers is the kernel's choice, not the scene's: from here on, each of its
+    /// living workers may stand for any of those here.
+    fn forget_who_is_who(&mut self) {
+        let primary = self.cluster().primary;
+        let is_worker = |pid: i32| pid != primary.as_raw() && !is_dead(Pid::from_raw(pid));
+        let mut ways = Vec::new();
+        for names in &self.names {
+            let (living, rest): (Names, Names) =
+                names.iter().partition(|(_, here)| is_worker(**here));
+            let here: Vec<i32> = living.values().copied().collect();
+            for order in permutations(&here) {
+                let mut names = rest.clone();
+                names.extend(living.keys().copied().zip(order));
+                ways.push(names);
+            }
+        }
+        ways.sort();
+        ways.dedup();
+        self.names = ways;
+    }
+
+    /// The console of terminal 1 goes on with these lines.
+    fn expect_console(&mut self, expected: &[&str]) {
+        let cluster = self.cluster_mut();
+        let printed: Vec<_> = expected.iter().map_while(|_| cluster.next_line(DEADLINE)).collect();
+        self.compare(expected, &printed);
+        // It is about to end, and a scene has to show that.
+        if expected.iter().any(|line| line.starts_with("Error: ")) {
+            let primary = self.cluster().primary;
+            until("a program should end once it has said `Error: …`", || is_dead(primary));
+        }
+    }
+
+    /// `echo $?` in terminal 1: the program has ended without another line, and this was its exit
+    /// status.
+    fn expect_status(&mut self, expected: &[&str]) {
+        if self.ended.is_none() {
+            let ended = self.cluster_mut().try_wait_for_end();
+            let ended = ended.unwrap_or_else(|left| panic!("{left}\n{}", self.side_by_side()));
+            self.compare(&[], &ended.lines);
+            self.ended = Some(ended);
+        }
+        let status = self.ended.as_ref().map(|ended| ended.status).expect("it has ended");
+        let status = status.code().unwrap_or_else(|| 128 + status.signal().unwrap());
+        self.compare(expected, &[status.to_string()]);
+    }
+
+    /// `ps`: the processes named, and their parents, by process id.
+    fn expect_processes(&mut self, pids: &str, line: &str, expected: &[&str]) {
+        let wanted: Vec<i32> = pids.split(',').filter_map(|pid| pid.parse().ok()).collect();
+        let known = |pid: &i32| self.names.iter().all(|names| names.contains_key(pid));
+        if wanted.len() != pids.split(',').count() || !wanted.iter().all(known) {
+            self.refuse("whose ids are these?", line);
+        }
+        let expected: Vec<String> = expected
+            .iter()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+        let ids: Vec<i32> =
+            expected.iter().filter_map(|row| row.split_once(' ')?.0.parse().ok()).collect();
+        if !ids.is_sorted() {
+            self.refuse("`ps` lists by process id:", line);
+        }
+        let deadline = Instant::now() + self.within;
+        loop {
+            // Where it is still open which is which, all that a name can stand for is looked up.
+            let here: Vec<&i32> = self
+                .names
+                .iter()
+                .flat_map(|names| wanted.iter().filter_map(|pid| names.get(pid)))
+                .collect();
+            let mut table: Vec<Process> = processes();
+            table.retain(|process| here.contains(&&process.pid.as_raw()));
+            table.sort_by_key(|process| process.pid);
+            let mut printed = vec!["PID PPID".to_owned()];
+            printed.extend(table.iter().map(|row| format!("{} {}", row.pid, row.parent)));
+            if !self.matches(&expected, &printed).is_empty() || Instant::now() > deadline {
+                return self.compare(&expected, &printed);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// After the last line of the scene the console says nothing more.
+    fn expect_nothing_more(&mut self) {
+        if self.ended.is_some() {
+            return;
+        }
+        let cluster = self.cluster_mut();
+        let goes_on = !is_dead(cluster.primary);
+        let lines = cluster.end().lines;
+        self.compare(&[], &lines);
+        if !goes_on {
+            self.refuse("it leaves the program running, but that has ended:", "no `$ echo $?`");
+        }
+    }
+
+    /// Reconciles what was `printed` with what the scene shows, or panics.
+    fn compare(&mut self, expected: &[&str], printed: &[String]) {
+        let names = self.matches(expected, printed);
+        if names.is_empty() {
+            self.tell_difference(expected, printed);
+            panic!("{}", self.side_by_side());
+        }
+        for line in expected {
+            self.tell(line);
+        }
+        self.names = names;
+    }
+
+    /// Adds both sides to what is told, named so that as many lines as can be are the same.
+    fn tell_difference(&mut self, expected: &[&str], printed: &[String]) {
+        let rows = expected.len().max(printed.len());
+        let mut best: Vec<(String, String, bool)> = Vec::new();
+        let count = |rows: &[(String, String, bool)]| rows.iter().filter(|row| row.2).count();
+        for names in &self.names {
+            let mut names = names.clone();
+            let mut told = Vec::new();
+            for row in 0..rows {
+                let (left, right) = (expected.get(row), printed.get(row));
+                let named =
+                    left.zip(right).and_then(|(left, right)| self.unify(&names, left, right));
+                let same = named.is_some();
+                names = named.unwrap_or(names);
+                let right = right.map(|line| self.as_in_scene(line, &names)).unwrap_or_default();
+                told.push((left.copied().unwrap_or_default().to_owned(), right, same));
+            }
+            if best.is_empty() || count(&told) > count(&best) {
+                best = told;
+            }
+        }
+        self.told.extend(best);
+    }
+
+    /// Every way to name the processes that makes `printed` the lines `expected`.
+    fn matches(&self, expected: &[&str], printed: &[String]) -> Vec<Names> {
+        if expected.len() != printed.len() {
+            return Vec::new();
+        }
+        let mut ways = self.names.clone();
+        let mut row = 0;
+        while row < expected.len() {
+            // Workers that start side by side print in any order: any of them is any other. And
+            // `ps` sorts by ids, which are others here.
+            let free = |line: &&&str| is_start(line) || is_row(line);
+            let rows = expected[row..].iter().take_while(free).count().max(1);
+            ways = ways
+                .iter()
+                .flat_map(|names| {
+                    let rows = row..row + rows;
+                    self.unify_any_order(names, &expected[rows.clone()], &printed[rows])
+                })
+                .collect();
+            ways.sort();
+            ways.dedup();
+            row += rows;
+        }
+        ways
+    }
+
+    fn unify_any_order(&self, names: &Names, expected: &[&str], printed: &[String]) -> Vec<Names> {
+        let Some((first, rest)) = expected.split_first() else { return vec![names.clone()] };
+        let mut ways = Vec::new();
+        for (at, line) in printed.iter().enumerate() {
+            if let Some(names) = self.unify(names, first, line) {
+                let mut others = printed.to_vec();
+                others.remove(at);
+                ways.extend(self.unify_any_order(&names, rest, &others));
+            }
+        }
+        ways
+    }
+
+    /// Names the process ids in `expected` so that it equals `printed`, if that can be.
+    fn unify(&self, names: &Names, expected: &str, printed: &str) -> Option<Names> {
+        let mut names = names.clone();
+        let (mut left, mut right) = (parts(expected), parts(&self.as_here(printed)));
+        let has_thread = |parts: &[Part]| parts.iter().any(|part| matches!(part, Part::Thread(_)));
+        // On Linux alone this number is out of the same row as those of the processes.
+        if !cfg!(target_os = "linux") || has_thread(&left) != has_thread(&right) {
+            (left, right) = (without_thread(left), without_thread(right));
+        }
+        if left.len() != right.len() {
+            return None;
+        }
+        for (left, right) in left.iter().zip(&right) {
+            let (there, here, is_new) = match (left, right) {
+                (Part::Text(left), Part::Text(right)) if left == right => continue,
+                (Part::Started(there), Part::Started(here)) => (there, here, true),
+                (Part::Thread(there), Part::Thread(here)) => (there, here, true),
+                (Part::Known(there), Part::Known(here)) => (there, here, false),
+                // The parent in `ps` may be a stranger, whose number is to the letter then.
+                (Part::Listed(there), Part::Listed(here)) if !names.contains_key(there) => {
+                    if there == here && !names.values().any(|known| known == here) {
+                        continue;
+                    }
+                    return None;
+                }
+                (Part::Listed(there), Part::Listed(here)) => (there, here, false),
+                _ => return None,
+            };
+            match names.get(there) {
+                Some(known) if known == here => {}
+                None if is_new && !names.values().any(|known| known == here) => {
+                    names.insert(*there, *here);
+                }
+                _ => return None,
+            }
+        }
+        Some(names)
+    }
+
+    /// What differs from machine to machine, as the scene has it.
+    fn as_here(&self, line: &str) -> String {
+        let port = self.cluster.as_ref().map(|cluster| cluster.port.number).unwrap_or_default();
+        let line = line.replace(&format!("PORT={port}:"), "PORT=8086:");
+        let line = line.replace(&format!("127.0.0.1:{port}"), "127.0.0.1:8086");
+        // EADDRINUSE, errno(3) of each system.
+        let macos = ("(os error 48)", "(os error 98)");
+        if cfg!(target_os = "macos") { line.replace(macos.0, macos.1) } else { line }
+    }
+
+    /// A line that was printed, with the scene's process ids where they are known.
+    fn as_in_scene(&self, line: &str, names: &Names) -> String {
+        let there = |token: String| {
+            let here = token.parse::<i32>().ok();
+            let known = here.and_then(|here| names.iter().find(|(_, known)| **known == here));
+            known.map_or(token, |(there, _)| there.to_string())
+        };
+        tokens(&self.as_here(line)).into_iter().map(there).collect()
+    }
+
+    /// The process that the scene calls `pid`. Where it could still be one of several, it is one
+    /// of them from now on.
+    fn real_pid(&mut self, pid: &str, line: &str) -> Pid {
+        let known = |there: &i32| self.names.first().and_then(|names| names.get(there)).copied();
+        let Some((there, here)) = pid.parse().ok().and_then(|there| Some((there, known(&there)?)))
+        else {
+            self.refuse("whose id is this?", line);
+        };
+        self.names.retain(|names| names.get(&there) == Some(&here));
+        Pid::from_raw(here)
+    }
+
+    fn cluster(&self) -> &Cluster {
+        let nobody = || self.refuse("terminal 1 has to start", "a program first");
+        self.cluster.as_ref().unwrap_or_else(nobody)
+    }
+
+    fn cluster_mut(&mut self) -> &mut Cluster {
+        self.cluster();
+        self.cluster.as_mut().expect("it is there")
+    }
+
+    /// Both consoles. The heading has the mark of the lines that differ, so that a search for `≠`
+    /// finds it with them.
+    fn side_by_side(&self) -> String {
+        let width = self.told.iter().map(|(left, ..)| columns(left)).max().unwrap_or(0);
+        let width = width.max(columns(THE_BOOK));
+        let pad = |text: &str| " ".repeat(width - columns(text));
+        let name = &self.name;
+        let mut text =
+            format!("\n≠ marks where this run, on the right, is not {name}, on the left:\n\n");
+        text += &format!("  {THE_BOOK}{} │ this run\n", pad(THE_BOOK));
+        for (left, right, same) in &self.told {
+            let mark = if *same { ' ' } else { '≠' };
+            text += format!("{mark} {left}{} │ {right}", pad(left)).trim_end();
+            text.push('\n');
+        }
+        text
+    }
+}
+
+const THE_BOOK: &str = "the book";
+
+/// Every order of `items`.
+fn permutations(items: &[i32]) -> Vec<Vec<i32>> {
+    if items.is_empty() {
+        return vec![Vec::new()];
+    }
+    let mut orders = Vec::new();
+    for (at, first) in items.iter().enumerate() {
+        let rest = [&items[..at], &items[at + 1..]].concat();
+        orders.extend(permutations(&rest).into_iter().map(|order| [vec![*first], order].concat()));
+    }
+    orders
+}
+
+/// Whether it is the line of a worker that starts, or of one that cannot because another has the
+/// port.
+fn is_start(line: &str) -> bool {
+    line.ends_with("번 워커 실행") || line.starts_with("listen EADDRINUSE: ")
+}
+
+/// Whether it is a command that runs a Node twin by name.
+fn runs_node(line: &str) -> bool {
+    line.starts_with("$ ") && line.split(' ').any(|word| word == "node")
+}
+
+/// The step whose twin `file` is.
+fn twin(file: &str) -> Option<&str> {
+    file.strip_prefix("steps/node/")?.strip_suffix(".mjs").filter(|name| !name.contains('/'))
+}
+
+/// Whether it is a line that `ps` lists a process with: two numbers.
+fn is_row(line: &str) -> bool {
+    let is_number = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
+    line.split(' ').count() == 2 && line.split(' ').all(|word| !word.is_empty() && is_number(word))
+}
+
+/// What a line is made of.
+enum Part {
+    /// To be compared to the letter.
+    Text(String),
+    /// The id of a process that says here that it runs.
+    Started(i32),
+    /// The id of a process that was to start before.
+    Known(i32),
+    /// An id in the list of `ps`.
+    Listed(i32),
+    /// The number of a thread that panics. Of a process's first thread, it is the process's on
+    /// Linux: gettid(2).
+    Thread(i32),
+}
+
+/// Splits a line between its process ids and the rest, and drops where a panic is: the line and the
+/// column change with every edit.
+fn parts(line: &str) -> Vec<Part> {
+    let line = match line.split_once("panicked at ").and_then(|(before, place)| {
+        let numbers = |letter: char| letter == ':' || letter.is_ascii_digit();
+        place.ends_with(':').then(|| (before, place.trim_end_matches(numbers)))
+    }) {
+        Some((before, file)) => format!("{before}panicked at {file}"),
+        None => line.to_owned(),
+    };
+    let tokens = tokens(&line);
+    let mut parts: Vec<Part> = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        let (before, after) = (tokens[..at].concat(), tokens[at + 1..].concat());
+        let is_thread = before.starts_with("thread '") && before.ends_with("' (");
+        let part = match token.parse::<i32>() {
+            Ok(pid) if before == "마스터 프로세스 아이디: " && after.is_empty() => {
+                Part::Started(pid)
+            }
+            Ok(pid) if before.is_empty() && after == "번 워커 실행" => Part::Started(pid),
+            Ok(pid) if after.starts_with("번 워커") => Part::Known(pid),
+            Ok(pid) if is_thread && after.starts_with(") panicked at ") => Part::Thread(pid),
+            Ok(pid) if is_row(&line) => Part::Listed(pid),
+            _ => Part::Text(token.clone()),
+        };
+        match (parts.last_mut(), part) {
+            (Some(Part::Text(text)), Part::Text(more)) => *text += &more,
+            (_, part) => parts.push(part),
+        }
+    }
+    parts
+}
+
+/// A panic's line as it is without the number of the thread.
+fn without_thread(mut parts: Vec<Part>) -> Vec<Part> {
+    if let [Part::Text(thread), Part::Thread(_), Part::Text(place)] = &parts[..] {
+        let text = format!("{}{}", thread.trim_end_matches(" ("), place.trim_start_matches(')'));
+        parts = vec![Part::Text(text)];
+    }
+    parts
+}
+
+/// Splits a line between numbers and the rest.
+fn tokens(line: &str) -> Vec<String> {
+    let mut tokens: Vec<String> = Vec::new();
+    for letter in line.chars() {
+        match tokens.last_mut() {
+            Some(token)
+                if token
+                    .ends_with(|last: char| last.is_ascii_digit() == letter.is_ascii_digit()) =>
+            {
+                token.push(letter);
+            }
+            _ => tokens.push(letter.to_string()),
+        }
+    }
+    tokens
+}
+
+/// How many cells of a terminal `text` takes: a Hangul syllable takes two.
+fn columns(text: &str) -> usize {
+    text.chars().map(|letter| if ('가'..='힣').contains(&letter) { 2 } else { 1 }).sum()
+}
