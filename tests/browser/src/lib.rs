@@ -35,49 +35,62 @@ pub fn project() -> &'static Path {
 
 /// The built book, served on loopback for as long as the test process lives.
 pub struct Book {
-    /// `http://127.0.0.1:PORT/`
+    /// `http://127.0.0.1:PORT/`, and for [`published`] the path of the project behind it.
     pub root: String,
     pub folder: PathBuf,
     /// Every page that SUMMARY.md names, as it is called in the built book: `ko/00_fork.html`.
     pub pages: Vec<String>,
 }
 
+/// The book as `mdbook build` makes it, at the root of its server.
 pub fn book() -> &'static Book {
     static BOOK: OnceLock<Book> = OnceLock::new();
-    BOOK.get_or_init(|| {
-        let folder = scratch("book");
-        let built = Command::new("mdbook")
-            .args(["build", "--dest-dir"])
-            .arg(&folder)
-            .current_dir(project())
-            .output()
-            .expect("mdbook runs (cargo install mdbook --version 0.5.4)");
-        let said = String::from_utf8_lossy(&built.stderr);
-        assert!(built.status.success(), "mdbook could not build the book:\n{said}");
+    BOOK.get_or_init(|| build("book", "/", &[]))
+}
 
-        let summary = fs::read_to_string(project().join("book/SUMMARY.md")).unwrap();
-        let pages = summary
-            .lines()
-            .filter_map(|line| line.split_once("](")?.1.split_once(".md)"))
-            .map(|(page, _)| format!("{page}.html"))
-            .collect();
+/// The book as .github/workflows/check.yml publishes it, below a path of its own.
+pub fn published() -> &'static Book {
+    static BOOK: OnceLock<Book> = OnceLock::new();
+    let path = "/a/path/of/its/own/";
+    BOOK.get_or_init(|| build("published", path, &[("MDBOOK_OUTPUT__HTML__SITE_URL", path)]))
+}
 
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
-        let root = format!("http://{}/", listener.local_addr().unwrap());
-        let served = folder.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let served = served.clone();
-                // A browser that went away is not the server's business.
-                std::thread::spawn(move || answer(stream, &served));
-            }
-        });
-        Book { root, folder, pages }
-    })
+fn build(name: &str, path: &'static str, environment: &[(&str, &str)]) -> Book {
+    let folder = scratch(name);
+    let version = include_str!("../../../.ci/mdbook-version").trim();
+    let built = Command::new("mdbook")
+        .args(["build", "--dest-dir"])
+        .arg(&folder)
+        .envs(environment.iter().copied())
+        .current_dir(project())
+        .output()
+        .unwrap_or_else(|error| panic!("mdbook: {error} (cargo install mdbook@{version})"));
+    let said = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success(), "mdbook could not build the book:\n{said}");
+
+    let summary = fs::read_to_string(project().join("book/SUMMARY.md")).unwrap();
+    let pages = summary
+        .lines()
+        .filter_map(|line| line.split_once("](")?.1.split_once(".md)"))
+        .map(|(page, _)| format!("{page}.html"))
+        .collect();
+
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
+    let root = format!("http://{}{path}", listener.local_addr().unwrap());
+    let served = folder.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let served = served.clone();
+            // A browser that went away is not the server's business.
+            std::thread::spawn(move || answer(stream, &served, path));
+        }
+    });
+    Book { root, folder, pages }
 }
 
 /// One request a connection, a thread each: an idle connection of the browser holds nothing up.
-fn answer(mut stream: TcpStream, folder: &Path) -> std::io::Result<()> {
+/// `root` is the path below which the folder is served. What is not there gets the book's 404 page.
+fn answer(mut stream: TcpStream, folder: &Path, root: &str) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     let request = lines.next().unwrap_or(Ok(String::new()))?;
     // The headers; else closing would reset the connection under the answer.
@@ -87,7 +100,9 @@ fn answer(mut stream: TcpStream, folder: &Path) -> std::io::Result<()> {
         }
     }
     let path = request.split(' ').nth(1).unwrap_or_default();
-    let path = path.split(['?', '#']).next().unwrap_or_default().trim_start_matches('/');
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    // Outside the root there is nothing, not even the page that says so.
+    let path = path.strip_prefix(root).unwrap_or("..");
     let path = if path.is_empty() { "index.html" } else { path };
     let kind = match path.rsplit('.').next().unwrap_or_default() {
         "js" => "text/javascript; charset=utf-8",
@@ -102,7 +117,8 @@ fn answer(mut stream: TcpStream, folder: &Path) -> std::io::Result<()> {
     let (status, body) = match fs::read(folder.join(path)) {
         Ok(body) if !path.contains("..") => ("200 OK", body),
         _ if blank => ("200 OK", Vec::new()),
-        _ => ("404 Not Found", b"not found".to_vec()),
+        _ if path.contains("..") => ("404 Not Found", b"not found".to_vec()),
+        _ => ("404 Not Found", fs::read(folder.join("404.html"))?),
     };
     let length = body.len();
     write!(
@@ -303,8 +319,12 @@ impl Browser {
 
     /// Goes to a page of the book as a link would: what is stored stays.
     pub fn goto(&self, page: &str) {
-        let url = format!("{}{page}", book().root);
-        self.wait_for(&format!("open {page}"), self.driver.goto(url));
+        self.visit(&format!("{}{page}", book().root));
+    }
+
+    /// Goes to any address.
+    pub fn visit(&self, url: &str) {
+        self.wait_for(&format!("open {url}"), self.driver.goto(url));
     }
 
     /// Runs the body of a function in the page; `arguments` holds the members of `arguments`.
@@ -420,6 +440,20 @@ impl Browser {
         file
     }
 
+    /// Fails where a text in `css` has too little contrast for [WCAG AA](https://www.w3.org/TR/WCAG22/#contrast-minimum).
+    #[track_caller]
+    pub fn assert_legible(&self, css: &str, theme: &str) {
+        let worst = self.js(CONTRAST, json!([css]));
+        let ratio = worst[0].as_f64().unwrap();
+        assert!(ratio < 99.0, "{}: no text in `{css}`", self.address());
+        assert!(
+            ratio >= 4.5,
+            "{} in the theme {theme}: {ratio:.2} is too little contrast in `{css}`: {}",
+            self.address(),
+            worst[1]
+        );
+    }
+
     fn wait_for<T>(&self, what: &str, work: impl Future<Output = WebDriverResult<T>>) -> T {
         let limit = async { tokio::time::timeout(3 * PATIENCE, work).await };
         match self.runtime.block_on(limit) {
@@ -438,5 +472,39 @@ impl Drop for Browser {
         let _ = fs::remove_dir_all(&self.profile);
     }
 }
+
+/// The lowest contrast of any text in `arguments[0]`, with the text, as [ratio, text]. Colours that
+/// are not opaque are laid over what is below them.
+const CONTRAST: &str = "
+    const paper = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+    const rgba = colour => {
+      paper.clearRect(0, 0, 1, 1);
+      paper.fillStyle = colour;
+      paper.fillRect(0, 0, 1, 1);
+      return [...paper.getImageData(0, 0, 1, 1).data];
+    };
+    const over = ([r, g, b, a], [R, G, B]) =>
+      [[r, R], [g, G], [b, B]].map(([top, below]) => (top * a + below * (255 - a)) / 255);
+    const below = element => {
+      const under = element.parentElement ? below(element.parentElement) : [255, 255, 255];
+      return over(rgba(getComputedStyle(element).backgroundColor), under);
+    };
+    const light = colour => {
+      const [r, g, b] = colour.map(c => c / 255).map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+      return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    let worst = [99, ''];
+    for (const root of document.querySelectorAll(arguments[0])) {
+      const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+      while (texts.nextNode()) {
+        const text = texts.currentNode, element = text.parentElement;
+        if (!text.data.trim() || !element.checkVisibility()) continue;
+        const ground = below(element);
+        const [a, b] = [light(over(rgba(getComputedStyle(element).color), ground)), light(ground)];
+        const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+        if (ratio < worst[0]) worst = [ratio, element.className + ' ' + text.data];
+      }
+    }
+    return worst;";
 
 pub use thirtyfour::{Key, TypingData};

@@ -42,7 +42,7 @@ fn findings(browser: &Browser, axe: &str) -> Vec<String> {
 fn all_pages_in(theme: &str) {
     let (axe, browser) = (axe(), Browser::start());
     let mut found = Vec::new();
-    for page in &book().pages {
+    for page in book().pages.iter().map(String::as_str).chain(["404.html"]) {
         let page = page.replace("index.html", "index.html#choose");
         browser.open(&View { theme, ..View::wide(&page) });
         browser.js("document.querySelectorAll('details').forEach(d => d.open = true)", json!([]));
