@@ -1,15 +1,21 @@
 // Transcripts, twins and diffs, out of plain fences. Relies on mdBook's `pre > code.language-X`,
 // hljs, #fa-copy and playground_text (what a .clip-button copies).
 (() => {
-const root = document.documentElement, ko = root.lang === 'ko';
+const root = document.documentElement;
+const ko = root.lang === 'ko';
 const all = selector => document.querySelectorAll(selector);
 const linesIn = code => code.textContent.replace(/\n$/, '').split('\n');
-const paint = (language, line) => hljs.highlight(language, line, true).value;
 const bar = (before, html) => before.insertAdjacentHTML('beforebegin', `<div class="bar">${html}</div>`);
 
+// Since 10.7, which has highlightElement, highlight.js takes the code first; mdBook 0.5 has 10.1.
+const paint = (language, line) => (hljs.highlightElement
+  ? hljs.highlight(line, { language, ignoreIllegals: true })
+  : hljs.highlight(language, line, true)).value;
+
 // `──── 2 ────` names the terminal of what follows.
+const icon = document.getElementById('fa-copy')?.innerHTML ?? '⧉';
 const copy = `<button class="clip-button" title="${ko ? '명령 복사' : 'Copy the command'}"><i
-class="tooltiptext"></i>${document.getElementById('fa-copy').innerHTML}</button>`;
+class="tooltiptext"></i>${icon}</button>`;
 for (const code of all('pre > code.language-console')) {
   code.textContent = code.textContent;
   const box = document.createElement('div');
@@ -18,9 +24,16 @@ for (const code of all('pre > code.language-console')) {
 class="hljs">${text.replace(/^\$ (.*)/gm, `<span>$$ </span><b>$1</b>${copy}`)}</code></pre></div>`);
   code.parentElement.replaceWith(box);
 }
-const usual = playground_text;
+const usual = window.playground_text;
 let command;
-playground_text = pre => command ?? usual(pre);
+if (usual) window.playground_text = pre => command ?? usual(pre);
+
+// A passage out of the middle of a program stands at the left.
+for (const code of all('pre > :is(.language-rust, .language-js)')) {
+  const lines = linesIn(code).filter(line => line.trim());
+  const indent = Math.min(...lines.map(line => line.search(/\S/)));
+  if (lines.length && indent) code.innerHTML = code.innerHTML.replace(RegExp(`^ {${indent}}`, 'gm'), '');
+}
 
 // Where a stage begins in Rust and in Node: it ends with its statement. Respawn is part of wait.
 const STAGES = {
@@ -28,13 +41,14 @@ const STAGES = {
   fork: [/println!\("마스터|for _ in/, /`마스터|for \(let/],
   wait: [/^ *loop/, /cluster\.on/],
   respawn: [/if unsafe { fork/, /cluster\.fork/],
-  serve: [/let server|워커 실행|in server/, /const server/],
+  serve: [/= Server::|워커 실행|in server/, /const server/],
 };
 for (const twins of all('.twins')) {
   const codes = ['rust', 'js'].map(name => twins.querySelector('.language-' + name));
   if (!codes[1] || !/^fn main/m.test(codes[0]?.textContent)) continue;
   const [here, there] = codes.map((code, side) => {
-    const lines = linesIn(code), stages = lines.map(() => []);
+    const lines = linesIn(code);
+    const stages = lines.map(() => []);
     const depth = at => lines[at]?.search(/\S/);
     for (const name in STAGES) lines.forEach((line, at) => {
       if (!STAGES[name][side].test(line) || name === 'respawn' && stages[at][0] !== 'wait') return;
@@ -48,13 +62,27 @@ data-s="${stages[at].join(' ')}">${paint(side ? 'js' : 'rust', line)}</span>\n`)
   });
   bar(twins.firstElementChild, Object.keys(STAGES)
     .filter(name => here.includes(name) && there.includes(name))
-    .map(name => `<button data-s="${name}">${name}</button>`).join(''));
-  for (const type of ['mouseover', 'focusin']) twins.addEventListener(type, ({ target }) => {
-    const name = target.closest('[data-s]')?.dataset.s.split(' ')[0];
+    .map(name => `<button data-s="${name}" aria-pressed="false">${
+      name === 'fork' && /thread::spawn\(move \|\| worker/.test(codes[0].textContent) ? 'spawn' : name
+    }</button>`).join(''));
+
+  // What the pointer is on is lit; else the stage whose button was pressed.
+  let pressed;
+  const light = name => {
     for (const part of twins.querySelectorAll('[data-s]')) {
       part.classList.toggle('lit', part.matches(`[data-s~="${name}"]`));
     }
-  });
+  };
+  twins.onmouseover = ({ target }) => light(target.closest('[data-s]')?.dataset.s.split(' ')[0] || pressed);
+  twins.onmouseleave = () => light(pressed);
+  twins.onclick = ({ target: { tagName, dataset } }) => {
+    if (tagName !== 'BUTTON' || !dataset.s) return;
+    pressed = dataset.s === pressed ? undefined : dataset.s;
+    for (const button of twins.querySelectorAll('[aria-pressed]')) {
+      button.setAttribute('aria-pressed', button.dataset.s === pressed);
+    }
+    light(pressed);
+  };
 }
 
 // A run of changes: its old lines, its new lines.
@@ -70,21 +98,31 @@ for (const code of all('pre > code.language-diff')) {
 }
 const split = on => {
   root.classList.toggle('split', on);
-  for (const button of all('button.split')) button.ariaPressed = on;
-  localStorage.split = on;
+  for (const button of all('button.split')) button.setAttribute('aria-pressed', on);
 };
+// Storage may be blocked: then the choice holds for this page.
+let stored;
+try { stored = localStorage.getItem('split'); } catch { }
+split(stored === 'true');
 addEventListener('click', ({ target }) => {
   command = target.closest('.terminal .clip-button')?.previousSibling.textContent;
-  if (target.matches('button.split')) split(!root.matches('.split'));
+  if (!target.matches('button.split')) return;
+  const on = !root.matches('.split');
+  split(on);
+  try { localStorage.setItem('split', on); } catch { }
 }, true);
 
 // Keys scroll what scrolls, where mdBook would turn the page.
-const fit = new ResizeObserver(sized => sized.forEach(({ target }) => {
-  target.tabIndex = target.scrollWidth > target.clientWidth ? 0 : -1;
-}));
-for (const code of all('pre code, .table-wrapper')) {
-  fit.observe(code);
-  code.onkeydown = event => /Arrow/.test(event.key) && !code.tabIndex && event.stopPropagation();
+const fit = new ResizeObserver(sized => {
+  for (const { target } of sized) target.tabIndex = target.scrollWidth > target.clientWidth ? 0 : -1;
+});
+for (const box of all('pre code, .table-wrapper')) {
+  fit.observe(box);
+  box.onkeydown = event => {
+    if (event.key.startsWith('Arrow') && box.tabIndex === 0) event.stopPropagation();
+  };
 }
-split(localStorage.split === 'true'); // last: storage may be blocked
+
+// The marks of a search are older than what was just made: mdBook is to set them again.
+if (/[?&]highlight=/.test(location.search) && window.Mark) new Mark(root).unmark({ done: window.onpopstate });
 })();
