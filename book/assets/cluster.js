@@ -1,7 +1,8 @@
 // <cluster-stage stage="02">: a stage to play with, instead of the figure in it.
 (() => {
-const STAGES = ['00_fork', '01_crash', '02_exit_log', '03_respawn'];
+const STAGES = ['00_fork', '01_crash', '02_exit_log', '03_respawn', '04_errors'];
 const SIGNALS = { KILL: 9, TERM: 15, INT: 2, HUP: 1, QUIT: 3 };
+const PATHS = ['/', '/one', '/3']; // to 04: fine, foreseen, not foreseen
 
 // What the real program does and prints. It has no looks, and no time but in `pass`.
 class Cluster {
@@ -17,17 +18,27 @@ class Cluster {
     this.events = [['started', pid]];
   }
   fork(worker) {
-    Object.assign(worker, { pid: ++this.last, served: 0, end: '' });
+    Object.assign(worker, { pid: ++this.last, served: 0, clock: 0, end: '' });
     this.accepting.push(worker);
     this.lines.push(`${worker.pid}번 워커 실행`);
     this.events.push(['started', worker.pid]);
   }
-  request() {
+  request(path) {
     const worker = this.accepting.shift();
-    if (!worker) return this.events.push(['refused']);
+    if (!worker) {
+      this.events.push(['refused']);
+      return;
+    }
     this.accepting.push(worker);
-    this.events.push(['answered', worker.pid]);
-    if (worker.served++ === 0 && this.stage > 0) worker.left = 1000;
+    if (path === '/3') {
+      this.events.push(['unanswered', worker.pid]);
+      this.died(worker, 101, null);
+      return;
+    }
+    this.events.push(['answered', worker.pid, path === '/one' ? 400 : 200]);
+    const first = worker.served === 0;
+    worker.served++;
+    if (first && this.stage >= 1 && this.stage <= 3) worker.clock = 1000;
   }
   kill(pid, signal) {
     const worker = this.accepting.find(worker => worker.pid === pid);
@@ -38,25 +49,27 @@ class Cluster {
     this.end(130, 'SIGINT');
   }
   pass(ms) {
-    const due = this.accepting.filter(worker => (worker.left -= ms) <= 0);
-    for (const worker of due.sort((a, b) => a.left - b.left)) this.died(worker, 1, null);
+    const running = this.accepting.filter(worker => worker.clock > 0);
+    for (const worker of running) worker.clock -= ms;
+    running.sort((a, b) => a.clock - b.clock);
+    for (const worker of running) if (worker.clock <= 0) this.died(worker, 1, null);
   }
   died(worker, code, signal) {
     this.accepting.splice(this.accepting.indexOf(worker), 1);
-    worker.left = NaN;
+    worker.clock = 0;
     worker.end = signal ?? 'code ' + code;
     this.events.push(['ended', worker.pid, worker.end]);
-    if (this.stage > 1) {
+    if (this.stage >= 2) {
       this.lines.push(`${worker.pid}번 워커가 종료되었습니다`, `code ${code} signal ${signal}`);
     }
-    if (this.stage > 2) this.fork(worker);
+    if (this.stage >= 3) this.fork(worker);
     else if (!this.accepting.length) this.end(0);
   }
   // The primary ends; its workers go with it, and nobody is left to log that.
   end(status, how) {
     if (this.status >= 0) return;
     this.status = status;
-    for (const worker of this.accepting.splice(0)) Object.assign(worker, { left: NaN, end: how });
+    for (const worker of this.accepting.splice(0)) Object.assign(worker, { clock: 0, end: how });
     this.events.push(['over', status]);
   }
 }
@@ -66,9 +79,11 @@ const WORDS = {
   stage: pick('단계', 'Stage'),
   again: pick('다시 시작', 'Restart'),
   curl: pick('요청 보내기', 'Send a request'),
+  path: pick('경로', 'Path'),
   signal: pick('신호', 'Signal'),
   started: pick('%번 프로세스가 시작했습니다.', 'Process % has started.'),
-  answered: pick('%번 워커가 응답했습니다.', 'Worker % has answered.'),
+  answered: pick('%번 워커가 응답했습니다:', 'Worker % has answered:'),
+  unanswered: pick('%번 워커가 응답하지 못했습니다.', 'Worker % did not answer.'),
   refused: pick('연결이 거부되었습니다.', 'The connection was refused.'),
   ended: pick('%번 워커가 끝났습니다:', 'Worker % has ended:'),
   over: pick('모두 끝났습니다. echo $?: %', 'All have ended. echo $?: %'),
@@ -82,11 +97,17 @@ button, select { font: inherit; color: inherit; background: var(--bg); border: 1
 .tree :first-child, .tree :last-child { grid-column: 1 / 4 }
 .worker::before { content: ''; position: absolute; inset: -1em 50%; border-left: 2px solid; z-index: -1 }
 .tree .gone { border-style: dashed; background: var(--bg) }
-.gone button { opacity: .5; text-decoration: line-through }
+[aria-disabled=true] { opacity: .5; text-decoration: line-through }
 b { flex: 1 0 100% }
 .worker b { min-height: 1.5em }
 i { position: absolute; bottom: 0; left: 0; height: .4em; background: currentColor }
-pre { height: 12em; overflow: auto; padding: .5em; font: .875em var(--mono-font); background: var(--quote-bg) }`;
+pre { height: 12em; overflow: auto; padding: .5em; font: .875em var(--mono-font); background: var(--quote-bg) }
+slot { display: none }
+@media print {
+  :host { border: 0; padding: 0 }
+  div, p, pre { display: none !important }
+  slot { display: block }
+}`;
 
 customElements.define('cluster-stage', class extends HTMLElement {
   now = () => performance.now(); // a test has a clock of its own
@@ -100,18 +121,20 @@ customElements.define('cluster-stage', class extends HTMLElement {
     const button = name => `<button name="${name}">${WORDS[name] ?? name}</button>`;
     root.innerHTML = `<style>${STYLE}</style><div>${select('stage', STAGES)}${button('again')}</div>
 <div class="tree">${`<div><span></span>${button('kill')}<b></b><i></i></div>`.repeat(4)}<div></div></div>
-<div>${button('curl')}${select('signal', Object.keys(SIGNALS))}${button('Ctrl-C')}</div>
-<p role="status"></p><pre tabindex="0" role="group" lang="ko" aria-label="stdout"></pre>`;
-    const [stage, signal] = root.querySelectorAll('select');
+<div>${button('curl')}${select('path', PATHS)}${select('signal', Object.keys(SIGNALS))}${button('Ctrl-C')}</div>
+<p role="status"></p><pre tabindex="0" role="group" lang="ko" aria-label="stdout"></pre><slot></slot>`;
+    const [stage, path, signal] = root.querySelectorAll('select');
     const start = () => {
       this.cluster = new Cluster(stage.selectedIndex, this.pid);
       this.pid += 1000;
+      path.value = '/';
+      path.parentElement.hidden = stage.value !== '04_errors'; // the others answer any path
     };
     const actions = {
       stage: start,
       again: start,
-      curl: () => this.cluster.request(),
-      kill: ({ value }) => this.cluster.kill(+value, signal.value),
+      curl: () => this.cluster.request(path.value),
+      kill: ({ value }) => this.cluster.kill(Number(value), signal.value),
       'Ctrl-C': () => this.cluster.interrupt(),
     };
     for (const control of root.querySelectorAll('[name]')) {
@@ -121,41 +144,50 @@ customElements.define('cluster-stage', class extends HTMLElement {
         this.tick();
       };
     }
+    this.onkeydown = event => event.stopPropagation(); // mdBook would turn the page
     stage.selectedIndex = this.getAttribute('stage');
     start();
     this.tick();
   }
 
+  disconnectedCallback() {
+    clearTimeout(this.timer);
+  }
+
   // Lets the time pass that has passed, and shows what came of it.
   tick() {
-    const { cluster, root } = this, now = this.now();
+    const { cluster, root } = this;
+    const now = this.now();
     cluster.pass(now - this.shown || 0);
     this.shown = now;
-    const over = cluster.status >= 0, boxes = root.querySelectorAll('.tree div');
+    const over = cluster.status >= 0;
     const primary = { pid: cluster.primary, end: over ? '$? ' + cluster.status : '' };
-    [primary, ...cluster.workers].forEach(({ pid, left, served, end }, at) => {
-      const [name, kill, state, clock] = boxes[at].children, kind = at ? 'worker' : 'primary';
+    const boxes = root.querySelectorAll('.tree div');
+    [primary, ...cluster.workers].forEach(({ pid, clock, served, end }, at) => {
+      const [name, kill, state, bar] = boxes[at].children;
+      const kind = at === 0 ? 'primary' : 'worker';
       boxes[at].className = `${kind} ${end && 'gone'}`;
       name.textContent = `${kind} ${pid}`;
       kill.value = pid;
-      kill.ariaDisabled = Boolean(end);
-      kill.ariaLabel = `kill -${root.querySelector('[name=signal]').value} ${pid}`;
-      state.textContent = end || (left > 0 ? (left / 1000).toFixed(1) + ' s' : served ? '✓ ' + served : '');
-      clock.style.width = `${left / 10 || 0}%`;
+      kill.setAttribute('aria-disabled', Boolean(end));
+      kill.setAttribute('aria-label', `kill -${root.querySelector('[name=signal]').value} ${pid}`);
+      state.textContent = end || (clock ? (clock / 1000).toFixed(1) + ' s' : served ? '✓ ' + served : '');
+      bar.style.width = `${clock ? clock / 10 : 0}%`;
     });
+    root.querySelector('[name=Ctrl-C]').setAttribute('aria-disabled', over);
     boxes[4].className = over ? 'gone' : '';
     boxes[4].textContent = over ? ':8086 CLOSED' : ':8086 LISTEN';
     const events = cluster.events.splice(0);
     if (events.length) {
-      root.querySelector('p').textContent = events.map(([name, value, how = '']) =>
-        `${WORDS[name].replace('%', value)} ${how}`).join(' ');
+      root.querySelector('p').textContent = events.map(([name, value, how]) =>
+        WORDS[name].replace('%', value) + (how ? ` ${how}.` : '')).join(' ');
       const console = root.querySelector('pre');
       console.textContent = cluster.lines.join('\n');
       console.scrollTop = console.scrollHeight;
     }
     clearTimeout(this.timer);
     const pause = matchMedia('(prefers-reduced-motion: reduce)').matches ? 250 : 50;
-    if (cluster.workers.some(worker => worker.left)) this.timer = setTimeout(() => this.tick(), pause);
+    if (cluster.workers.some(worker => worker.clock)) this.timer = setTimeout(() => this.tick(), pause);
   }
 });
 })();
