@@ -4,6 +4,7 @@ const { lang, dataset: { page } } = document.documentElement;
 const ko = lang === 'ko';
 const other = ko ? 'en' : 'ko';
 const folder = /^(ko|en)\b/.exec(page)?.[0];
+// What mdBook names so, if it still does.
 const $ = id => document.getElementById(`mdbook-${id}`);
 const all = (css, act) => document.querySelectorAll(css).forEach(act);
 
@@ -12,8 +13,8 @@ const top = element => element?.getBoundingClientRect().top;
 const place = () => {
   const aim = top(document.getElementById(location.hash.slice(1)));
   if (aim >= 0 && aim < innerHeight) return location.hash;
-  const read = [...document.querySelectorAll('main :is(h2, h3)[id]')].findLast(it => top(it) < innerHeight / 3);
-  return scrollY && read ? '#' + read.id : '';
+  const above = [...document.querySelectorAll('main :is(h2, h3)[id]')].filter(it => top(it) < innerHeight / 3);
+  return scrollY && above.length ? '#' + above.pop().id : '';
 };
 const link = document.createElement('a');
 link.id = 'language-switch';
@@ -24,7 +25,7 @@ const aim = () => {
 };
 link.onpointerenter = link.onclick = window.onhashchange = aim;
 aim();
-document.querySelector('.right-buttons').append(link);
+document.querySelector('.right-buttons')?.append(link);
 
 // Any link that leaves the language chooses the other one.
 addEventListener('click', ({ target }) => {
@@ -38,17 +39,20 @@ all('#mdbook-sidebar a[href$="index.html"]', a => { a.hash = 'choose'; });
 
 // For keys and screen readers. The sidebar's button is a label, which no key reaches: here is one.
 const label = $('sidebar-toggle');
-label.insertAdjacentHTML('beforebegin', label.outerHTML.replace(/(?<=^<|\/)label/g, 'button'));
-label.id = '';
-label.hidden = true;
-$('sidebar-toggle').onclick = ({ currentTarget }) => {
-  label.click();
-  currentTarget.ariaExpanded = label.ariaExpanded;
-};
-$('menu-bar').role = 'banner';
-$('search-wrapper').role = 'search';
-$('searchresults-header').role = 'status';
-$('searchbar').ariaLabel = $('searchbar').placeholder;
+if (label) {
+  label.insertAdjacentHTML('beforebegin', label.outerHTML.replace(/^<label|label>$/g, tag => tag.replace('label', 'button')));
+  label.id = '';
+  label.hidden = true;
+  const button = $('sidebar-toggle');
+  button.onclick = () => {
+    label.click();
+    button.setAttribute('aria-expanded', label.getAttribute('aria-expanded'));
+  };
+}
+$('menu-bar')?.setAttribute('role', 'banner');
+$('search-wrapper')?.setAttribute('role', 'search');
+$('searchresults-header')?.setAttribute('role', 'status');
+$('searchbar')?.setAttribute('aria-label', $('searchbar').placeholder);
 all('th:empty', th => th.replaceWith(document.createElement('td')));
 
 // mdBook's words, as its template and book.js have them.

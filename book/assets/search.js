@@ -1,11 +1,11 @@
 // Search that finds Korean. mdBook's index drops Korean words but keeps each section's text: look
 // there. searcher.js calls `search` and lists what it returns; `fill` completes the list.
 (() => {
-if (!window.elasticlunr) return;
 const { lang } = document.documentElement;
 const $ = id => document.getElementById(`mdbook-search${id}`);
 const bar = $('bar');
-const PARTICLES = /(?<=\S\S)(에서|에게|으로|까지|부터|마다|보다|처럼|[이가은는을를의에와과로도만])+$/;
+if (!window.elasticlunr || !bar) return;
+const PARTICLES = /^(\S\S+?)(에서|에게|으로|까지|부터|마다|보다|처럼|[이가은는을를의에와과로도만])+$/;
 // A transcript's lines: the index does not tell them from prose.
 const CONSOLE = /\$ [ -~]{1,80}|마스터 프로세스 아이디:|\S*번 워커(가 종| 실)\S*|code \S+ signal \S+/g;
 let sections;
@@ -18,12 +18,13 @@ const read = docs => Object.values(docs).map(({ id, ...doc }) => {
 
 // What stands for a word. Korean: without its particle; spaced anyhow, if it begins a word.
 // English: what begins with it or its stem; in a later try, what holds it.
+// No lookbehind, which Safari lacks before 16.4: a match may hold the character before the word.
 const pattern = (word, tried) => {
-  const bare = word.replace(PARTICLES, '');
-  if (/^[가-힣]+$/.test(bare)) return `(?:${bare}|(?<![가-힣])${[...bare].join('\\s?')})`;
+  const bare = word.replace(PARTICLES, '$1');
+  if (/^[가-힣]+$/.test(bare)) return `(?:${bare}|(?:^|[^가-힣\\w])${[...bare].join('\\s?')})`;
   const plain = bare.replace(/[^\wㄱ-힣]/g, '\\$&');
   const stem = /^[a-z]+$/.test(bare) ? elasticlunr.stemmer(bare).replace(/i$/, '[iy]') : plain;
-  return `${!tried && /^\w/.test(bare) ? '(?<![a-z0-9])' : ''}(?:${plain}|${stem})`;
+  return `${!tried && /^\w/.test(bare) ? '(?:\\b|_)' : ''}(?:${plain}|${stem})`;
 };
 
 // Where all the words stand; in the last try, where any does.
@@ -51,7 +52,7 @@ const fill = (hits, typed) => {
     a.textContent = path.replace(/^(.*) » \1$/, '$1');
     // mdBook marks on the page what ?highlight= holds: give it what stands there.
     const there = `${title} ${body}`.match(RegExp(any, 'gi')) ?? [typed];
-    const marks = new Set(there.join(' ').toLowerCase().split(/\s+/));
+    const marks = new Set(there.join(' ').trim().toLowerCase().split(/\s+/));
     a.href = path_to_root + url.replace(/#|$/, `?highlight=${encodeURIComponent([...marks].slice(0, 8).join(' '))}$&`);
     const at = [prose.search(phrase), prose.search(any), body.search(any)].find(at => at >= 0) ?? 0;
     const from = at < 40 ? 0 : body.lastIndexOf(' ', at - 40) + 1;
@@ -84,5 +85,10 @@ const changed = () => bar.dispatchEvent(new Event('keyup'));
 bar.oninput = changed;
 // A ?search= answered before this came is asked again; the same would not be.
 const term = bar.value;
-if (term) for (bar.value of [term + ' .', term]) changed();
+if (term) {
+  bar.value = term + ' .';
+  changed();
+  bar.value = term;
+  changed();
+}
 })();

@@ -375,3 +375,84 @@ fn mdbook_writes_the_markup_that_our_scripts_rely_on() {
     }
     assert_eq!(browser.errors(), [""; 0], "errors in the console");
 }
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn whatever_mdbook_no_longer_names_the_rest_is_still_done() {
+    let browser = Browser::start();
+    browser.open(&View::wide("ko/02_exit_log.html"));
+    let script = browser.text("document.querySelector('script[src*=\"assets/language\"]').src");
+    browser.cdp("Network.enable", json!({}));
+    browser.cdp("Network.setBlockedURLs", json!({ "urls": ["*assets/language*"] }));
+    for missing in [
+        "#mdbook-sidebar-toggle",
+        "#mdbook-menu-bar",
+        "#mdbook-search-wrapper",
+        "#mdbook-searchresults-header",
+        "#mdbook-searchbar",
+        ".right-buttons",
+        "#mdbook-sidebar",
+        "#mdbook-help-popup",
+    ] {
+        browser.goto("ko/02_exit_log.html");
+        browser.until("the page is loaded", "document.readyState === 'complete'");
+        assert!(
+            !browser.holds("document.querySelector('#language-switch')"),
+            "the script is blocked"
+        );
+        browser.js(
+            "document.querySelector(arguments[0]).remove();
+             window.thrown = [];
+             addEventListener('error', ({ message }) => thrown.push(message));
+             return null",
+            json!([missing]),
+        );
+        browser.cdp("Network.setBlockedURLs", json!({ "urls": [] }));
+        browser.js(
+            "const script = document.createElement('script');
+             script.src = arguments[0];
+             script.onload = () => { window.ready = true; };
+             document.body.append(script);
+             return null",
+            json!([script]),
+        );
+        browser.until("the script runs", "window.ready");
+        browser.cdp("Network.setBlockedURLs", json!({ "urls": ["*assets/language*"] }));
+        assert_eq!(browser.text("thrown.join()"), "", "without {missing} it fails");
+        let undone = browser.text(
+            "Object.entries({
+               '#mdbook-theme-toggle': element => element.title === '테마 바꾸기',
+               '#mdbook-theme-light': element => element.textContent === '밝게',
+               '#mdbook-sidebar-toggle': element => element.matches('button'),
+               '#mdbook-searchresults-header': element => element.role === 'status',
+               '#mdbook-menu-bar': element => element.role === 'banner',
+               '#language-switch': element => element.href.endsWith('/en/02_exit_log.html'),
+             }).filter(([css, done]) => document.querySelector(css) && !done(document.querySelector(css)))
+               .map(([css]) => css).join()",
+        );
+        assert_eq!(undone, "", "without {missing} this is not done");
+        let words = browser.text("document.querySelector('main .clip-button')?.title ?? ''");
+        assert!(words.contains("복사"), "without {missing} the Korean words do not come: {words}");
+    }
+}
+
+#[test]
+fn no_script_needs_what_safari_before_16_4_cannot_read() {
+    let assets = project().join("book/assets");
+    let scripts = std::fs::read_dir(assets).unwrap().map(|file| file.unwrap().path());
+    let head = project().join("book/theme/head.hbs");
+    let scripts: Vec<_> = scripts.chain([head]).collect();
+    assert!(scripts.len() > 5, "book/assets lies elsewhere");
+    for file in &scripts {
+        let source = std::fs::read_to_string(file).unwrap();
+        for lookbehind in ["(?<=", "(?<!"] {
+            assert!(
+                !source.contains(lookbehind),
+                "{}: `{lookbehind}` stops the whole script there",
+                file.display()
+            );
+        }
+    }
+    let bytes: u64 = scripts.iter().map(|file| file.metadata().unwrap().len()).sum();
+    assert!(bytes < 32_000, "a page loads {bytes} bytes of our own");
+}

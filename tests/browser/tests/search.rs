@@ -191,7 +191,15 @@ fn code_is_found_in_every_section_where_it_stands() {
     let browser = Browser::start();
     for language in LANGUAGES {
         open(&browser, &format!("{language}/00_fork.html"));
-        for code in ["exit", "WaitStatus", "process::exit", "03_respawn", "primary_end", "fork()"] {
+        for code in [
+            "exit",
+            "WaitStatus",
+            "process::exit",
+            "03_respawn",
+            "respawn",
+            "primary_end",
+            "fork()",
+        ] {
             finds_all(
                 code,
                 &find(&browser, code),
@@ -305,6 +313,51 @@ fn teasers_show_the_place_and_marks_show_it_on_the_page() {
                 "[...document.querySelectorAll('main mark')].some(mark => '{marked}'.includes(mark.textContent.toLowerCase()))"
             ),
         );
+    }
+}
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn a_results_link_leads_to_its_section_and_every_place_there_is_marked() {
+    let browser = Browser::start();
+    for (page, query, words) in [
+        ("ko/00_fork.html", "워커", ["워커"].as_slice()),
+        ("ko/00_fork.html", "워커에서는", &["워커"]),
+        ("ko/00_fork.html", "마스터프로세스", &["마스터", "프로세스"]),
+        ("en/00_fork.html", "primary workers", &["primary", "worker"]),
+        ("en/00_fork.html", "forks", &["fork"]),
+        ("en/00_fork.html", "WaitStatus", &["waitstatus"]),
+    ] {
+        open(&browser, page);
+        let sections = find(&browser, query);
+        let section = sections
+            .iter()
+            .find(|section| section.contains('#'))
+            .unwrap_or_else(|| panic!("`{query}` finds no section: {sections:?}"));
+        let link = browser.text(&format!(
+            "{RESULTS}.find(a => a.href.replace(/\\?[^#]*/, '').endsWith({})).href",
+            json!(section)
+        ));
+        browser.goto(link.trim_start_matches(&book().root));
+        browser.until("the link's page is loaded", "document.readyState === 'complete'");
+        assert!(
+            browser.text("location.href").ends_with(section.split_once('#').unwrap().1),
+            "`{query}`: the link leads to its section, not to {link}"
+        );
+        // mdBook marks nothing in a figure.
+        let plain = browser.js(
+            "const texts = document.createTreeWalker(document.querySelector('main'), NodeFilter.SHOW_TEXT);
+             const plain = [];
+             while (texts.nextNode()) {
+               const { data, parentElement } = texts.currentNode;
+               if (parentElement.closest('mark, svg')) continue;
+               for (const word of arguments[0]) if (data.toLowerCase().includes(word)) plain.push(data);
+             }
+             return [document.querySelectorAll('main mark').length, plain.slice(0, 3)]",
+            json!([words]),
+        );
+        assert!(plain[0].as_u64() > Some(0), "`{query}`: nothing is marked on {link}");
+        assert_eq!(plain[1], json!([]), "`{query}`: these places are not marked on {link}");
     }
 }
 
