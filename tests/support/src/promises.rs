@@ -1,7 +1,7 @@
 //! What several steps promise. Each test file calls the macros at the end for its own step.
 
 use std::io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
@@ -127,39 +127,11 @@ pub fn a_client_that_hangs_up_ends_no_worker(name: &str) {
     let a_second = Duration::from_secs(1);
     within(a_second, "all clients should have come and gone", || {
         let mut cluster = Cluster::start(step(name), 1);
-        let (port, worker) = (cluster.port.number, cluster.workers[0]);
+        let worker = cluster.workers[0];
         let before = descriptors(worker).len();
-        // Fewer than wait in the queue for accept(2), 128: the next would be a second late.
-        for _ in 0..20 {
-            drop(connect(port));
-            for hang_up in [drop as fn(TcpStream), reset] {
-                let mut client = connect(port);
-                client.write_all(b"GET / HT").unwrap();
-                hang_up(client);
-            }
-        }
+        let half = hang_up_with_half_a_request(cluster.port.number);
         let start = Instant::now();
-        cluster.send(Signal::SIGSTOP, worker);
-        until("the worker should be stopped", || is_stopped(worker));
-        for _ in 0..5 {
-            let mut client = connect(port);
-            client.write_all(REQUEST).unwrap();
-            reset(client);
-        }
-        cluster.send(Signal::SIGCONT, worker);
-        for hang_up in [drop as fn(TcpStream), reset] {
-            // A client that asks much and does not wait: its worker writes to a closed socket.
-            let mut rude = connect(port);
-            rude.write_all(&REQUEST.repeat(50)).unwrap();
-            rude.shutdown(Shutdown::Both).unwrap();
-            drop(rude);
-            // One that leaves when the answers begin to come, or soon after.
-            let mut rude = connect(port);
-            rude.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-            rude.write_all(&REQUEST.repeat(50)).unwrap();
-            let _ = rude.read(&mut [0]);
-            hang_up(rude);
-        }
+        let whole = half.and_then(|()| hang_up_with_a_request(&cluster));
         let mut lives = true;
         until("the worker should have closed every connection", || {
             lives = !is_dead(worker);
@@ -167,15 +139,15 @@ pub fn a_client_that_hangs_up_ends_no_worker(name: &str) {
             if !done {
                 // Where panics have ended the threads that were to take them, tiny_http leaves
                 // connections waiting until others come.
-                let _ = TcpStream::connect(("127.0.0.1", port));
+                let _ = TcpStream::connect(("127.0.0.1", cluster.port.number));
             }
             done
         });
-        let answers = lives && cluster.get("/").is_ok();
+        let answers = whole.is_ok() && lives && cluster.get("/").is_ok();
         let took = start.elapsed();
         if !answers && took < a_second {
             let (console, stderr) = (cluster.console(), cluster.stderr());
-            panic!("a client hung up, and the worker answers no other:\n{console}\n{stderr}");
+            panic!("clients hung up, and now the worker answers nobody:\n{console}\n{stderr}");
         }
         let stderr = cluster.end().stderr;
         assert!(
@@ -184,6 +156,48 @@ pub fn a_client_that_hangs_up_ends_no_worker(name: &str) {
         );
         took
     });
+}
+
+/// The error is that nobody listens any more.
+fn hang_up_with_half_a_request(port: u16) -> io::Result<()> {
+    // Fewer than wait in the queue for accept(2), 128: the next would be a second late.
+    for _ in 0..20 {
+        drop(TcpStream::connect(("127.0.0.1", port))?);
+        for hang_up in [drop as fn(TcpStream), reset] {
+            let mut client = TcpStream::connect(("127.0.0.1", port))?;
+            client.write_all(b"GET / HT")?;
+            hang_up(client);
+        }
+    }
+    Ok(())
+}
+
+/// The error is that the worker has gone.
+fn hang_up_with_a_request(cluster: &Cluster) -> io::Result<()> {
+    let (address, worker) = (("127.0.0.1", cluster.port.number), cluster.workers[0]);
+    // Before the worker takes the connection.
+    cluster.try_send(Signal::SIGSTOP as i32, worker)?;
+    until("the worker should be stopped", || is_stopped(worker));
+    for _ in 0..5 {
+        let mut client = TcpStream::connect(address)?;
+        client.write_all(REQUEST)?;
+        reset(client);
+    }
+    cluster.try_send(Signal::SIGCONT as i32, worker)?;
+    for hang_up in [drop as fn(TcpStream), reset] {
+        // One that asks much and does not wait: its worker writes to a closed socket.
+        let mut rude = TcpStream::connect(address)?;
+        rude.write_all(&REQUEST.repeat(50))?;
+        rude.shutdown(Shutdown::Both)?;
+        drop(rude);
+        // One that leaves when the answers begin to come, or soon after.
+        let mut rude = TcpStream::connect(address)?;
+        rude.set_read_timeout(Some(Duration::from_millis(50)))?;
+        rude.write_all(&REQUEST.repeat(50))?;
+        let _ = rude.read(&mut [0]);
+        hang_up(rude);
+    }
+    Ok(())
 }
 
 /// Whether `stderr` holds nothing, or only panics in tiny_http's own files. They look like this,
@@ -229,14 +243,18 @@ pub fn a_worker_without_descriptors_answers_again_or_ends(name: &str) {
 pub fn a_worker_without_threads_answers_again_or_ends(name: &str) {
     let mut cluster = Cluster::start(step_of_an_ordinary_user(name), 1);
     let worker = cluster.workers[0];
-    let before = descriptors(worker).len();
     keep_zombies(&cluster);
     super::allow_new_processes_and_threads(worker, false);
-    let idle: Vec<TcpStream> = (0..30).map(|_| connect(cluster.port.number)).collect();
-    until("the connections should need another thread", || {
-        let all_taken = descriptors(worker).len() >= before + idle.len();
-        all_taken || is_dead(worker) || !cluster.stderr().is_empty()
-    });
+    let mut idle = Vec::new();
+    for _ in 0..30 {
+        // One after another: several at once may wait for the same thread.
+        let taken = descriptors(worker).len();
+        idle.push(TcpStream::connect(("127.0.0.1", cluster.port.number)));
+        until("the worker should take the connection, or need a thread for it", || {
+            let is_taken = descriptors(worker).len() > taken;
+            is_taken || is_dead(worker) || !cluster.stderr().is_empty()
+        });
+    }
     super::allow_new_processes_and_threads(worker, true);
     drop(idle);
     never_deaf(&mut cluster);
