@@ -61,8 +61,8 @@ fn worker(listener: TcpListener, mut lifeline: io::PipeReader, primary_end: io::
     thread::spawn(move || io::copy(&mut lifeline, &mut io::sink()).map(|_| process::exit(0)));
     // ANCHOR_END: worker
     // ANCHOR: panic
-    // A panic in tiny_http's client.rs concerns one client, who has gone. After any other, such as
-    // the accepting thread's, this worker might answer nobody any more: it ends.
+    // A panic in tiny_http's client.rs costs one thread of its pool, for a client who has gone. After
+    // any other, such as the accepting thread's, this worker might answer nobody any more: it ends.
     panic::set_hook(Box::new(|panic| {
         if panic.location().is_none_or(|place| !place.file().ends_with("client.rs")) {
             eprintln!("{panic}");
