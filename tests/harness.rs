@@ -195,7 +195,7 @@ fn a_scene_that_is_over_before_its_console_is_red() {
 #[test]
 fn a_scene_that_cannot_be_played_to_the_letter_is_refused() {
     are_red(&[
-        ("00_fork", "──── 2 ────", "──── 3 ────", refused("which terminal? ──── 3 ────")),
+        ("00_fork", "──── 2 ────", "──── 4 ────", refused("which terminal? ──── 4 ────")),
         ("00_fork", "──── 2 ────", "──── 2 ───", refused("which terminal? ──── 2 ───")),
         ("00_fork", "──── 1 ────\n", "", refused("who prints this?")),
         ("00_fork", "──── 1 ────\n$", "──── 1 ────\nhello\n$", refused("a program first")),
@@ -433,4 +433,24 @@ fn so_it_is_behind_a_proxy_that_is_gone() {
         }
         command.env_remove("no_proxy").env_remove("NO_PROXY");
     });
+}
+
+/// Its scene is one of a step that only a feature builds.
+#[cfg(feature = "beyond")]
+#[test]
+fn a_scene_in_which_the_curl_that_waits_gets_something_else_or_nothing_is_red() {
+    let page = "──── 3 ────\n<h1>Hello Node!</h1><p>Hello Cluster!</p>\n";
+    let curl = "──── 3 ────\n$ curl localhost:8086\n";
+    are_red(&[
+        ("05_stopped", "Hello Cluster!", "Hello Klaster!", refused("≠ <h1>Hello Node!</h1>")),
+        ("05_stopped", page, "", refused("it should show what comes of it: curl")),
+        ("05_stopped", curl, "", refused("what prints this in terminal 3?")),
+        (
+            "05_stopped",
+            curl,
+            "──── 3 ────\n$ ls\n",
+            refused("terminal 3 is for a curl that has to"),
+        ),
+        ("05_stopped", curl, &format!("{curl}$ curl localhost:8086\n"), refused("is busy")),
+    ]);
 }

@@ -6,7 +6,8 @@ use std::net::TcpListener;
 
 use support::transcript::{Program, play, play_all_of_node};
 use support::{
-    Cluster, Console, Ended, Port, Signal, connect, is_dead, is_stopped, node, step, until,
+    Cluster, Console, Ended, Port, Signal, connect, descriptors, is_dead, is_stopped, node, step,
+    until,
 };
 
 /// Plays scenes of the steps' own with the Node twins: what the book shows of the one is true of
@@ -27,6 +28,7 @@ node_plays_the_scenes_of! {
     node_prints_the_console_of_step_02: "02_exit_log" "02_interrupt";
     node_prints_the_console_of_step_03: "03_respawn" "03_primary_killed";
     node_prints_the_console_of_step_04: "04_errors";
+    node_prints_the_console_of_step_05: "05_handoff" "05_interrupt";
 }
 
 #[test]
@@ -38,7 +40,9 @@ fn node_prints_the_consoles_that_are_its_alone() {
 #[test]
 #[ignore = "needs node: Node.js 20 or newer"]
 fn node_serves_the_page_of_the_steps() {
-    for name in ["00_fork", "01_crash", "02_exit_log", "03_respawn", "04_errors", "threads"] {
+    let steps = ["00_fork", "01_crash", "02_exit_log", "03_respawn", "04_errors", "threads"];
+    let beyond: &[&str] = if cfg!(feature = "beyond") { &["05_handoff"] } else { &[] };
+    for name in steps.iter().chain(beyond) {
         let rust = Cluster::start(step(name), 1).get("/").expect("the step answers");
         let node = Cluster::start(node(name), 1).get("/").expect("its Node twin answers");
         assert_eq!(rust, node, "{name}: the pages should be the same");
@@ -106,6 +110,38 @@ fn node_hands_out_connections_in_turn_and_the_primary_alone_listens() {
     assert_eq!(read(), 1, "one of two connections in turn should wait for the sleeper");
     cluster.send(Signal::SIGCONT, cluster.workers[0]);
     until("the sleeper should answer once it is awake", || read() == 2);
+}
+
+#[test]
+#[ignore = "needs node: Node.js 20 or newer"]
+fn node_leaves_a_client_waiting_whose_worker_was_stopped_and_killed() {
+    let mut cluster = Cluster::start(node("05_handoff"), 1);
+    let worker = cluster.workers[0];
+    cluster.assert_answers();
+    cluster.send(Signal::SIGSTOP, worker);
+    until("the worker should be stopped", || is_stopped(worker));
+    let mut client = connect(cluster.port.number);
+    client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    // Once the primary has accepted it, and so handed it over, nobody else will get it.
+    let before = descriptors(cluster.primary).len();
+    let other = connect(cluster.port.number);
+    until("the primary should have accepted the next connection", || {
+        descriptors(cluster.primary).len() > before
+    });
+    cluster.send(Signal::SIGKILL, worker);
+    assert_eq!(cluster.died(), (worker, "code null signal SIGKILL".to_owned()));
+    cluster.started();
+    for _ in 0..20 {
+        cluster.assert_answers();
+    }
+    client.set_nonblocking(true).unwrap();
+    let answer = client.read(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(
+        answer,
+        Err(std::io::ErrorKind::WouldBlock),
+        "it should be neither answered nor closed"
+    );
+    drop(other);
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! A client of the steps, on this machine.
 
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 
 use nix::libc;
+use socket2::{Domain, Socket, Type};
 
 use super::DEADLINE;
 
@@ -43,6 +44,16 @@ pub fn connect(port: u16) -> TcpStream {
         .unwrap_or_else(|error| panic!("port {port} should take a connection: {error}"));
     client.set_read_timeout(Some(DEADLINE)).expect("it is no zero");
     client
+}
+
+/// Begins to open a connection, and does not wait until it stands: where the queue of those that
+/// wait to be accepted is full, the system goes on trying. What it reads and writes does not wait.
+pub fn begin_to_connect(port: u16) -> TcpStream {
+    let client = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a descriptor");
+    client.set_nonblocking(true).expect("it is a socket");
+    // EINPROGRESS, connect(2).
+    let _ = client.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into());
+    client.into()
 }
 
 /// Closes a connection by a reset (RST), as a client does that crashes: `SO_LINGER` of zero

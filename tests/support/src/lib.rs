@@ -21,12 +21,14 @@ use assert_cmd::cargo::cargo_bin;
 pub use nix::sys::signal::Signal;
 pub use nix::unistd::Pid;
 
-pub use client::{HTML, PAGE, Page, agent, connect, reset};
+pub use client::{HTML, PAGE, Page, agent, begin_to_connect, connect, reset};
 pub use cluster::{Cluster, Console, Ended};
 #[cfg(target_os = "linux")]
-pub use limits::allow_new_processes_and_threads;
+pub use limits::{allow_new_processes_and_threads, is_root};
 pub use limits::{limit_descriptors, limit_processes, step_of_an_ordinary_user};
 pub use port::Port;
+#[cfg(target_os = "linux")]
+pub use process::sockets;
 pub use process::{
     Process, descriptors, group, is_dead, is_stopped, pid, process, processes, zombie_status,
 };

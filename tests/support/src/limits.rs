@@ -67,8 +67,9 @@ pub fn step_of_an_ordinary_user(name: &str) -> Command {
 #[cfg(target_os = "linux")]
 const NOBODY: u32 = 65534;
 
+/// Whether this test is run by root.
 #[cfg(target_os = "linux")]
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     // SAFETY: geteuid(2) only asks.
     unsafe { libc::geteuid() == 0 }
 }

@@ -164,6 +164,16 @@ pub fn descriptors(pid: Pid) -> BTreeSet<String> {
     }
 }
 
+/// The sockets that the process `pid` has open, each with a name that no other socket has: out of
+/// /proc, proc_pid_fd(5).
+#[cfg(target_os = "linux")]
+pub fn sockets(pid: Pid) -> BTreeSet<String> {
+    let folder = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let targets = folder.filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
+    let names = targets.filter_map(|target| target.into_os_string().into_string().ok());
+    names.filter(|name| name.starts_with("socket:")).collect()
+}
+
 /// The process id that `text` is, if it is one.
 pub fn pid(text: &str) -> Option<Pid> {
     text.parse().ok().map(Pid::from_raw)

@@ -19,7 +19,8 @@
 //! program and shows what it prints, stdout and stderr in one; `$` there later means that it has
 //! ended, and a scene without that leaves it running. `^C` is the key. The commands of terminal 2
 //! are the ones in [`Scene::command`]; they are carried out by this test itself, so that it needs
-//! neither curl nor a shell. A scene with any other command, or option of one, is refused.
+//! neither curl nor a shell. Terminal 3 is for one `curl localhost:8086` that has to wait: what it
+//! prints comes where the scene shows that terminal again. A scene with any other command, or option of one, is refused.
 //!
 //! What is printed must equal the scene, except that
 //!
@@ -35,6 +36,8 @@
 //! A Node twin panics in another way: [`as_of_the_twin`].
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -44,8 +47,8 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use super::{
-    Cluster, Console, DEADLINE, Ended, Process, is_dead, is_stopped, node, processes, root, step,
-    until,
+    Cluster, Console, DEADLINE, Ended, Process, connect, is_dead, is_stopped, node, processes,
+    root, step, until,
 };
 
 /// Which process id of the scene is which one here.
@@ -111,6 +114,7 @@ pub fn play_text(name: &str, text: &str, program: Program, within: Duration) {
         program,
         within,
         cluster: None,
+        waiting: None,
         ended: None,
         names: vec![Names::new()],
         told: Vec::new(),
@@ -150,6 +154,8 @@ struct Scene {
     /// How long `ps` is asked again.
     within: Duration,
     cluster: Option<Cluster>,
+    /// The connection of terminal 3.
+    waiting: Option<TcpStream>,
     /// The end of the program, once it has been seen.
     ended: Option<Ended>,
     /// Every way in which the scene's process ids can stand for those here, given all that was
@@ -165,7 +171,7 @@ impl Scene {
         let mut lines = text.lines().peekable();
         while let Some(line) = lines.next() {
             if line.starts_with("──── ") {
-                terminal = ["1", "2"]
+                terminal = ["1", "2", "3"]
                     .into_iter()
                     .find(|number| line == format!("──── {number} ────"))
                     .unwrap_or_else(|| self.refuse("which terminal?", line));
@@ -192,6 +198,9 @@ impl Scene {
                 ("1", Some("echo $?")) => self.expect_status(&output),
                 ("1", Some(command)) => self.start(command, &output),
                 ("2", Some(command)) => self.command(command, &output),
+                ("3", Some("curl localhost:8086")) if output.is_empty() => self.ask_and_wait(line),
+                ("3", None) => self.expect_answer(line, &output),
+                ("3", _) => self.refuse("terminal 3 is for a curl that has to wait:", line),
                 _ => self.refuse("who prints this?", line),
             }
         }
@@ -208,7 +217,7 @@ impl Scene {
         self.told.push((line.to_owned(), line.to_owned(), true));
     }
 
-    /// Terminal 1: `[NAME=value …] cargo run --bin STEP` or `… node steps/node/STEP.mjs`; with
+    /// Terminal 1: `[NAME=value …] cargo run [--features FEATURE] --bin STEP` or `… node steps/node/STEP.mjs`; with
     /// `2>/dev/null` behind it, stderr is not shown.
     fn start(&mut self, line: &str, output: &[&str]) {
         if self.cluster.is_some() {
@@ -233,6 +242,11 @@ impl Scene {
         let (words, console) = match &words[..] {
             [words @ .., "2>/dev/null"] => (words, Console::Read),
             words => (words, Console::Shared),
+        };
+        // Cargo has built the steps of the features that this test was built with.
+        let words = match words {
+            ["cargo", "run", "--features", _, rest @ ..] => &[&["cargo", "run"], rest].concat(),
+            words => words,
         };
         let (mut command, console) = match (words, self.program) {
             (["cargo", "run", "--bin", name], Program::Step) => (step(name), console),
@@ -362,6 +376,32 @@ impl Scene {
         (printed.lines().map(str::to_owned).collect(), page.is_ok())
     }
 
+    /// Terminal 3: asks for the page, and lets the answer be.
+    fn ask_and_wait(&mut self, line: &str) {
+        if self.waiting.is_some() {
+            self.refuse("terminal 3 is busy:", line);
+        }
+        let mut client = connect(self.cluster().port.number);
+        client.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("a request fits into the socket");
+        self.waiting = Some(client);
+    }
+
+    /// Terminal 3: what was asked for comes now.
+    fn expect_answer(&mut self, line: &str, expected: &[&str]) {
+        let Some(mut client) = self.waiting.take() else {
+            self.refuse("what prints this in terminal 3?", line);
+        };
+        let mut answer = String::new();
+        let end = client.read_to_string(&mut answer);
+        let printed = match answer.split_once("\r\n\r\n") {
+            Some((_, page)) => page.to_owned(),
+            None => format!("(no answer: {end:?})"),
+        };
+        let printed: Vec<String> = printed.lines().map(str::to_owned).collect();
+        self.compare(expected, &printed);
+        self.forget_who_is_who();
+    }
+
     /// Which worker answers is the kernel's choice, not the scene's: from here on, each of its
     /// living workers may stand for any of those here.
     fn forget_who_is_who(&mut self) {
@@ -448,6 +488,9 @@ impl Scene {
 
     /// After the last line of the scene the console says nothing more.
     fn expect_nothing_more(&mut self) {
+        if self.waiting.is_some() {
+            self.refuse("it should show what comes of it:", "curl in terminal 3");
+        }
         if self.ended.is_some() {
             return;
         }

@@ -1,0 +1,293 @@
+//! What the steps promise whose primary accepts each connection and hands it to a worker.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+#[cfg(target_os = "linux")]
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+
+use super::{REQUEST, assert_ended_by};
+use crate::{
+    Cluster, DEADLINE, Ended, PAGE, begin_to_connect, connect, is_dead, is_stopped,
+    limit_descriptors, reset, step, until, within,
+};
+
+// Who gets a connection.
+
+/// Who answers is looked up: the worker that has a socket which nobody had before.
+#[cfg(target_os = "linux")]
+pub fn a_thousand_connections_one_after_another_go_to_four_workers_in_turn(name: &str) {
+    let cluster = Cluster::start(step(name), 4);
+    let mut seen: std::collections::BTreeSet<String> =
+        cluster.workers.iter().flat_map(|worker| crate::sockets(*worker)).collect();
+    let mut order = Vec::new();
+    for _ in 0..1_000 {
+        let mut client = connect(cluster.port.number);
+        assert!(asks_and_is_answered(&mut client), "each connection should be answered");
+        let mut owners = cluster.workers.iter().enumerate().filter_map(|(at, worker)| {
+            let new: Vec<String> =
+                crate::sockets(*worker).into_iter().filter(|it| !seen.contains(it)).collect();
+            (!new.is_empty()).then_some((at, new))
+        });
+        let (owner, new) = owners.next().expect("a worker holds the connection");
+        seen.extend(new);
+        order.push(owner);
+    }
+    let shares = [0, 1, 2, 3].map(|worker| order.iter().filter(|it| **it == worker).count());
+    assert_eq!(shares, [250; 4], "each of the four workers should have got a fourth");
+    let wrong = order.iter().enumerate().position(|(at, worker)| *worker != order[at % 4]);
+    assert_eq!(wrong, None, "the order should repeat, but it does not from here on: {order:?}");
+}
+
+pub fn six_connections_to_one_worker_are_answered_while_all_stay_open(name: &str) {
+    let cluster = Cluster::start(step(name), 1);
+    let mut clients: Vec<TcpStream> = (0..6).map(|_| connect(cluster.port.number)).collect();
+    for client in &mut clients {
+        client.write_all(REQUEST).unwrap();
+    }
+    for (at, client) in clients.iter_mut().enumerate() {
+        assert!(is_answered(client), "connection {} of 6 got no answer", at + 1);
+    }
+}
+
+// A worker that is stopped.
+
+pub fn a_worker_that_is_stopped_and_killed_loses_no_client(name: &str) {
+    for stopped in 1..=2 {
+        let cluster = Cluster::start(step(name), 2);
+        let asleep = &cluster.workers[..stopped];
+        stop(&cluster, asleep);
+        let mut clients: Vec<TcpStream> = (0..8).map(|_| connect(cluster.port.number)).collect();
+        for client in &mut clients {
+            client.write_all(REQUEST).unwrap();
+        }
+        // The workers that are awake answer all but what the others were handed: one each.
+        if stopped == 1 {
+            until("the worker that is awake should answer seven of eight clients", || {
+                clients.retain_mut(|client| !is_answered_within(client, SOON));
+                clients.len() == 1
+            });
+        }
+        for worker in asleep {
+            cluster.send(Signal::SIGKILL, *worker);
+        }
+        for client in &mut clients {
+            assert!(
+                is_answered(client),
+                "a worker was stopped, given a connection and killed: another should answer it"
+            );
+        }
+    }
+}
+
+pub fn while_a_worker_stays_stopped_the_others_answer_all_that_comes_later(name: &str) {
+    let cluster = Cluster::start(step(name), 3);
+    stop(&cluster, &cluster.workers[..1]);
+    let mut first: Vec<TcpStream> = (0..3).map(|_| connect(cluster.port.number)).collect();
+    for client in &mut first {
+        client.write_all(REQUEST).unwrap();
+    }
+    until("two workers should answer two of three clients", || {
+        first.retain_mut(|client| !is_answered_within(client, SOON));
+        first.len() == 1
+    });
+    for _ in 0..50 {
+        cluster.assert_answers();
+    }
+    assert!(!is_answered_within(&mut first[0], SOON), "one client waits for the sleeper");
+    cluster.send(Signal::SIGCONT, cluster.workers[0]);
+    assert!(is_answered(&mut first[0]), "the sleeper should answer once it is awake");
+}
+
+/// Where the primary ends by itself, because of a signal.
+pub fn no_stopped_worker_outlives_a_primary_that_was_told_to_end(name: &str) {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        within(Duration::from_secs(1), "a stopped worker should not outlive its primary", || {
+            let mut cluster = Cluster::start(step(name), 2);
+            stop(&cluster, &cluster.workers[..1]);
+            let start = Instant::now();
+            cluster.send(signal, cluster.primary);
+            let Ended { status, lines, stderr } = cluster.wait_for_end();
+            let took = start.elapsed();
+            assert_ended_by(signal, status);
+            assert_eq!(lines, [""; 0], "nobody is left to log anything");
+            assert_eq!(stderr, "");
+            let port = cluster.port.number;
+            TcpListener::bind(("127.0.0.1", port)).expect("the port should be free again");
+            took
+        });
+    }
+}
+
+/// Where the primary can do nothing any more. A process group that loses its last parent is woken
+/// up by the kernel, setpgid(2); so here the group has another member, as in a script.
+#[cfg(target_os = "linux")]
+pub fn no_stopped_worker_outlives_a_primary_that_was_killed(name: &str) {
+    within(Duration::from_secs(1), "a stopped worker should not outlive its primary", || {
+        let mut command = Command::new("sh");
+        command.args(["-c", "\"$0\" & exec sleep 60"]).arg(step(name).get_program());
+        command.env("WORKERS", "1");
+        let mut cluster = Cluster::spawn(command, crate::Console::Read);
+        let line = cluster.line();
+        let primary = line.strip_prefix("마스터 프로세스 아이디: ").and_then(crate::pid);
+        let worker = cluster.started();
+        kill(worker, Signal::SIGSTOP).expect("it has just said that it runs");
+        until("the worker should be stopped", || is_stopped(worker));
+        let start = Instant::now();
+        cluster.send(Signal::SIGKILL, primary.expect("a process id"));
+        until("a stopped worker should end with its primary", || is_dead(worker));
+        let took = start.elapsed();
+        let port = cluster.port.number;
+        TcpListener::bind(("127.0.0.1", port)).expect("the port should be free again");
+        cluster.end();
+        took
+    });
+}
+
+/// A child that the primary did not start: a shell starts one, and then becomes the primary.
+pub fn a_child_that_is_not_its_own_is_not_logged(name: &str) {
+    let mut command = Command::new("sh");
+    command.args(["-c", "sleep 0.2 & exec \"$0\""]).arg(step(name).get_program());
+    let mut cluster = Cluster::start(command, 1);
+    let worker = cluster.workers[0];
+    until("the child that is a stranger should have ended", || {
+        cluster.children().iter().all(|child| child.pid == worker || is_dead(child.pid))
+    });
+    cluster.assert_answers();
+    cluster.send(Signal::SIGKILL, worker);
+    assert_eq!(
+        cluster.died(),
+        (worker, "code null signal SIGKILL".to_owned()),
+        "the first death in the log should be the worker's"
+    );
+    let new = cluster.started();
+    let alive: Vec<Pid> =
+        cluster.children().iter().map(|child| child.pid).filter(|pid| !is_dead(*pid)).collect();
+    assert_eq!(alive, [new], "one worker was asked for");
+}
+
+// What HTTP and its clients may do.
+
+/// Every second connection asks, the others are idle, and none of them goes before all have come.
+pub fn five_hundred_connections_with_64_descriptors_are_answered_in_part_and_then_again(
+    name: &str,
+) {
+    let mut cluster = Cluster::start(limit_descriptors(step(name), 64), 2);
+    let workers = cluster.workers.clone();
+    let clients: Vec<TcpStream> = (0..500).map(|_| begin_to_connect(cluster.port.number)).collect();
+    let mut asked = [false; 500];
+    let mut answered = [false; 500];
+    // A worker has fewer than 16 other descriptors, and every second connection that it has asks.
+    let fit = 2 * (64 - 16) / 2;
+    until("as many clients should be answered as the workers have descriptors for", || {
+        for (at, mut client) in clients.iter().enumerate().step_by(2) {
+            asked[at] = asked[at] || client.write(REQUEST).is_ok();
+            answered[at] = answered[at] || client.read(&mut [0; 4096]).is_ok_and(|it| it > 0);
+        }
+        answered.iter().filter(|it| **it).count() >= fit
+    });
+    drop(clients);
+    for _ in 0..10 {
+        cluster.assert_answers();
+    }
+    assert!(workers.iter().all(|worker| !is_dead(*worker)), "no worker should have ended");
+    let Ended { lines, stderr, .. } = cluster.end();
+    assert_eq!(lines, [""; 0], "it should have nothing to log");
+    assert_eq!(stderr, "", "nothing should panic");
+}
+
+pub fn a_header_that_is_not_ascii_is_answered(name: &str) {
+    let cluster = Cluster::start(step(name), 1);
+    let mut client = connect(cluster.port.number);
+    client
+        .write_all("GET / HTTP/1.1\r\nHost: localhost\r\nX-Name: 홍길동\r\n\r\n".as_bytes())
+        .unwrap();
+    assert!(is_answered(&mut client), "any byte above ASCII may stand in a header, RFC 9110, 5.5");
+}
+
+pub fn http_1_0_keeps_a_connection_where_it_is_asked_to_and_says_so(name: &str) {
+    let cluster = Cluster::start(step(name), 1);
+    let mut client = connect(cluster.port.number);
+    for _ in 0..2 {
+        client.write_all(b"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n").unwrap();
+        let answer = answer(&mut client);
+        let head = answer.to_ascii_lowercase();
+        assert!(answer.ends_with(PAGE), "the page should have come: {answer}");
+        assert!(head.contains("\r\nconnection: keep-alive\r\n"), "it should say so: {answer}");
+    }
+}
+
+/// Also: where its worker is stopped meanwhile.
+pub fn a_client_that_resets_its_connection_is_not_worth_a_word(name: &str) {
+    let mut cluster = Cluster::start(step(name), 1);
+    let worker = cluster.workers[0];
+    for stopped in [false, true] {
+        if stopped {
+            stop(&cluster, &[worker]);
+        }
+        for length in [0, 8, REQUEST.len()] {
+            for _ in 0..5 {
+                let mut client = connect(cluster.port.number);
+                client.write_all(&REQUEST[..length]).unwrap();
+                reset(client);
+            }
+        }
+    }
+    cluster.send(Signal::SIGCONT, worker);
+    cluster.assert_answers();
+    assert!(!is_dead(worker), "the worker should live");
+    let Ended { lines, stderr, .. } = cluster.end();
+    assert_eq!((lines, stderr), (Vec::new(), String::new()), "a client that left is no news");
+}
+
+/// A glance at a connection, for those that are looked at again and again.
+const SOON: Duration = Duration::from_millis(5);
+
+fn stop(cluster: &Cluster, workers: &[Pid]) {
+    for worker in workers {
+        cluster.send(Signal::SIGSTOP, *worker);
+    }
+    until("the workers should be stopped", || workers.iter().all(|worker| is_stopped(*worker)));
+}
+
+fn asks_and_is_answered(client: &mut TcpStream) -> bool {
+    client.write_all(REQUEST).is_ok() && is_answered(client)
+}
+
+fn is_answered(client: &mut TcpStream) -> bool {
+    answer(client).ends_with(PAGE)
+}
+
+/// Whether the answer begins to come `within` that time; then it is read. What comes otherwise,
+/// an end say, is a panic.
+fn is_answered_within(client: &mut TcpStream, within: Duration) -> bool {
+    client.set_read_timeout(Some(within)).expect("it is no zero");
+    let begun = client.peek(&mut [0]);
+    client.set_read_timeout(Some(DEADLINE)).expect("it is no zero");
+    use std::io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+    match begun {
+        Err(error) if matches!(error.kind(), WouldBlock | TimedOut | Interrupted) => false,
+        _ => {
+            let answer = answer(client);
+            assert!(answer.ends_with(PAGE), "a client got something else than the page: {answer}");
+            true
+        }
+    }
+}
+
+/// What comes until the page is there, or nothing more.
+fn answer(client: &mut TcpStream) -> String {
+    let mut answer = String::new();
+    let mut part = [0; 512];
+    while !answer.ends_with(PAGE) {
+        match client.read(&mut part) {
+            Ok(length @ 1..) => answer += &String::from_utf8_lossy(&part[..length]),
+            _ => break,
+        }
+    }
+    answer
+}
