@@ -68,9 +68,28 @@ fn both_languages_have_the_same_blocks_section_by_section() {
     problems.report();
 }
 
+/// zsh takes `#` for a word like any other where somebody types it: `cargo test # all` would run the
+/// tests with `all` in their names, and say that all is well.
+#[test]
+fn no_command_has_a_comment() {
+    let mut problems = Problems::default();
+    for page in PAGES.iter().chain(PAPERS.iter()) {
+        for fence in page.fences.iter().filter(|fence| fence.info == "sh") {
+            for (line, text) in (fence.line + 1..).zip(&fence.body) {
+                if text.split_whitespace().any(|word| word.starts_with('#')) {
+                    let mend =
+                        "say it outside the fence: zsh would run it as a part of the command";
+                    problems.at(&page.path, line, format!("`{text}` has a comment: {mend}"));
+                }
+            }
+        }
+    }
+    problems.report();
+}
+
 #[test]
 fn both_languages_type_the_same_commands() {
-    let what = "the two languages should type the same, comments apart: mend the one that is wrong";
+    let what = "the two languages should type the same: mend the one that is wrong";
     let mut problems = Problems::default();
     for pair in pairs_with_the_same_headings() {
         let typed = pair.map(typed);
@@ -120,19 +139,10 @@ fn both_languages_name_the_same_commands_and_values_in_their_text() {
 fn typed(page: &Page) -> Vec<(usize, usize, String)> {
     let fences = page.fences.iter().filter(|fence| ["sh", "text"].contains(&&*fence.info));
     let lines = fences.flat_map(|fence| {
-        (fence.line + 1..).zip(&fence.body).map(|(line, text)| match &*fence.info {
-            "sh" => (page.section_at(line), line, without_comment(text).to_owned()),
-            _ => (page.section_at(line), line, text.clone()),
-        })
+        let lines = (fence.line + 1..).zip(&fence.body);
+        lines.map(|(line, text)| (page.section_at(line), line, text.clone()))
     });
     lines.filter(|(.., text)| !text.is_empty()).collect()
-}
-
-/// A line for the shell without the comment at its end.
-fn without_comment(line: &str) -> &str {
-    let mut starts = line.match_indices('#').map(|(at, _)| at);
-    let comment = starts.find(|at| line[..*at].chars().next_back().is_none_or(char::is_whitespace));
-    line[..comment.unwrap_or(line.len())].trim_end()
 }
 
 /// The names of a language's pages.
