@@ -23,7 +23,7 @@ const pattern = (word, tried) => {
   const bare = word.replace(PARTICLES, '$1');
   if (/^[가-힣]+$/.test(bare)) return `(?:${bare}|(?:^|[^가-힣\\w])${[...bare].join('\\s?')})`;
   const plain = bare.replace(/[^\wㄱ-힣]/g, '\\$&');
-  const stem = /^[a-z]+$/.test(bare) ? elasticlunr.stemmer(bare).replace(/i$/, '[iy]') : plain;
+  const stem = /^[a-z]+$/.test(bare) ? elasticlunr.stemmer(bare).replace(/[ei]$/, '[eiy]') : plain;
   return `${!tried && /^\w/.test(bare) ? '(?:\\b|_)' : ''}(?:${plain}|${stem})`;
 };
 
