@@ -56,10 +56,17 @@ fn the_switch_is_reached_and_used_by_keyboard() {
 
 /// Scrolls up a little; on a phone mdBook hides the bar while one scrolls down.
 fn bring_the_menu_bar_out(browser: &Browser) {
-    browser.until(
-        "the menu bar comes out when one scrolls up",
-        "document.querySelector('#mdbook-menu-bar').getBoundingClientRect().top >= 0
-            || (scrollBy(0, -20), false)",
+    // A frame later mdBook has seen it; sooner this would scroll too far.
+    browser.js(
+        "const bar = document.querySelector('#mdbook-menu-bar');
+         const frame = () => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+         return (async () => {
+           while (bar.getBoundingClientRect().top < 0) {
+             scrollBy(0, -20);
+             await frame();
+           }
+         })()",
+        json!([]),
     );
 }
 
