@@ -7,9 +7,8 @@ use crate::page::{Heading, LANGUAGES, PAGES, Page, resolve};
 use crate::problems::Problems;
 
 /// Words for a term that its title does not begin with: other verbs, other forms of a Korean one.
-const FORMS: [(&str, &[&str]); 3] = [
+const FORMS: [(&str, &[&str]); 2] = [
     ("wait", &["거두", "거둔", "거둘", "거둡"]),
-    ("unwind", &["되감"]),
     ("keep-alive", &["keeps its connection", "연결을 유지"]),
 ];
 
