@@ -254,8 +254,12 @@ fn a_title_comes_before_a_body_and_a_body_before_a_transcript() {
         }
     }
     open(&browser, "ko/00_fork.html");
-    let best = find(&browser, "워커");
-    assert_eq!(best[0], "ko/glossary.html#worker", "the section that is called so is the best");
+    find(&browser, "워커");
+    let best = browser.text(&format!("{RESULTS}[0].textContent.split(' » ').pop()"));
+    assert!(
+        best == "워커" || best.starts_with("워커 ("),
+        "a section that is called so is the best, not {best}"
+    );
     // A page of our own making, so that the three differ in nothing else.
     let order = browser.js(
         "const section = (title, body) => ({ title, body, breadcrumbs: 'x' });
