@@ -8,9 +8,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use support::transcript::play_all;
-use support::{
-    Cluster, Console, DEADLINE, Pid, Signal, connect, descriptors, is_dead, step, until,
-};
+use support::{Cluster, Console, DEADLINE, Signal, connect, descriptors, is_dead, step, until};
 
 support::promises_of_every_program!("03_respawn");
 support::promises_of_every_cluster!("03_respawn");
@@ -109,7 +107,7 @@ fn three_hundred_rounds_of_kills_lose_no_worker_no_line_and_no_descriptor() {
             cluster.send(signal, *worker);
             expected.insert((*worker, format!("code null signal {signal}")));
         }
-        let deaths = replacements(&mut cluster, victims.len());
+        let deaths = cluster.replaced(victims.len());
         assert_eq!(deaths, expected, "each death should be logged once, with its own signal");
     }
     let children = cluster.children();
@@ -137,7 +135,7 @@ fn a_client_waits_while_every_worker_is_dead() {
     let mut answer = String::new();
     client.read_to_string(&mut answer).expect("a new worker should answer");
     assert!(answer.ends_with(support::PAGE), "a new worker should answer with the page: {answer}");
-    for (_, how) in replacements(&mut cluster, 2) {
+    for (_, how) in cluster.replaced(2) {
         assert_eq!(how, "code null signal SIGKILL");
     }
 }
@@ -161,25 +159,3 @@ fn a_primary_that_cannot_replace_a_worker_says_so_in_one_line_and_ends() {
 
 /// How long the three hundred rounds may take; they need a second or two.
 const LONG: Duration = Duration::from_secs(40);
-
-/// Reads the console until `count` workers have died and as many have started, in whatever order.
-/// Returns the deaths.
-fn replacements(cluster: &mut Cluster, count: usize) -> BTreeSet<(Pid, String)> {
-    let mut deaths = BTreeSet::new();
-    let mut starts = 0;
-    while deaths.len() < count || starts < count {
-        let line = cluster.line();
-        if let Some(worker) = line.strip_suffix("번 워커가 종료되었습니다") {
-            let worker = support::pid(worker).expect("a process id");
-            cluster.workers.retain(|other| *other != worker);
-            let death = (worker, cluster.line());
-            assert!(deaths.insert(death), "a death was logged twice:\n{}", cluster.console());
-        } else if let Some(worker) = line.strip_suffix("번 워커 실행") {
-            cluster.workers.push(support::pid(worker).expect("a process id"));
-            starts += 1;
-        } else {
-            panic!("neither a death nor a start:\n{}", cluster.console());
-        }
-    }
-    deaths
-}

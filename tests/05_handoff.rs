@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 
 use support::transcript::play_all;
 use support::{
-    Cluster, Console, Ended, PAGE, Pid, Signal, connect, descriptors, is_dead, is_stopped, step,
-    until,
+    Cluster, Console, Ended, PAGE, Signal, connect, descriptors, is_dead, is_stopped, step, until,
 };
 
 support::promises_of_every_program!("05_handoff");
@@ -143,7 +142,7 @@ fn one_round(cluster: &mut Cluster, signals: &[Signal], clients: &Clients) {
         clients.kills.lock().unwrap().push((sent, Instant::now()));
         expected.insert((*worker, format!("code null signal {signal}")));
     }
-    let deaths = replacements(cluster, victims.len());
+    let deaths = cluster.replaced(victims.len());
     assert_eq!(deaths, expected, "each death should be logged once, with its own signal");
     for mut client in waiting {
         let mut answer = String::new();
@@ -195,28 +194,6 @@ impl Drop for EndOf<'_> {
     fn drop(&mut self) {
         self.0.end.store(true, Ordering::Relaxed);
     }
-}
-
-/// Reads the console until `count` workers have died and as many have started, in whatever order.
-/// Returns the deaths.
-fn replacements(cluster: &mut Cluster, count: usize) -> BTreeSet<(Pid, String)> {
-    let mut deaths = BTreeSet::new();
-    let mut starts = 0;
-    while deaths.len() < count || starts < count {
-        let line = cluster.line();
-        if let Some(worker) = line.strip_suffix("번 워커가 종료되었습니다") {
-            let worker = support::pid(worker).expect("a process id");
-            cluster.workers.retain(|other| *other != worker);
-            let death = (worker, cluster.line());
-            assert!(deaths.insert(death), "a death was logged twice:\n{}", cluster.console());
-        } else if let Some(worker) = line.strip_suffix("번 워커 실행") {
-            cluster.workers.push(support::pid(worker).expect("a process id"));
-            starts += 1;
-        } else {
-            panic!("neither a death nor a start:\n{}", cluster.console());
-        }
-    }
-    deaths
 }
 
 /// In a namespace of its own the primary is process 1, as in a container: there a signal for which

@@ -1,5 +1,6 @@
 //! A primary and its workers, started by a test.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -197,6 +198,29 @@ impl Cluster {
         };
         self.workers.retain(|other| *other != worker);
         (worker, self.line())
+    }
+
+    /// Reads the console until `count` workers have died and as many have started, in whatever
+    /// order. Returns the deaths, each as [`Cluster::died`] does. Panics where the console says
+    /// anything else, or a death twice.
+    pub fn replaced(&mut self, count: usize) -> BTreeSet<(Pid, String)> {
+        let mut deaths = BTreeSet::new();
+        let mut starts = 0;
+        while deaths.len() < count || starts < count {
+            let line = self.line();
+            if let Some(worker) = line.strip_suffix("번 워커가 종료되었습니다") {
+                let worker = pid(worker).expect("a process id");
+                self.workers.retain(|other| *other != worker);
+                let death = (worker, self.line());
+                assert!(deaths.insert(death), "a death was logged twice:\n{}", self.console());
+            } else if let Some(worker) = line.strip_suffix("번 워커 실행") {
+                self.workers.push(pid(worker).expect("a process id"));
+                starts += 1;
+            } else {
+                panic!("neither a death nor a start:\n{}", self.console());
+            }
+        }
+        deaths
     }
 
     /// The console so far, or where it is long, the end of it.
