@@ -1,5 +1,5 @@
 // ANCHOR: program
-//! 02_exit_log: the primary logs each worker that has ended, with its code and signal.
+//! 02_exit_log: the primary logs each worker that ends, with code and signal.
 
 use anyhow::{Context, Result, anyhow};
 use nix::sys::signal::{SIGCHLD, SIGPIPE, SigHandler::SigDfl, signal};

@@ -1,5 +1,5 @@
 // ANCHOR: program
-// 02_exit_log: the primary logs each worker that has ended, with its code and signal.
+// 02_exit_log: the primary logs each worker that ends, with code and signal.
 import cluster from 'node:cluster';
 import http from 'node:http';
 import os from 'node:os';
