@@ -424,18 +424,23 @@ pub fn every_worker_answers_on_the_one_port(name: &str) {
 /// However the primary goes, and at the least a second later.
 fn no_worker_outlives_the_primary(name: &str, signal: Signal) {
     within(Duration::from_secs(1), "no worker should outlive its primary: all should end", || {
-        let mut cluster = Cluster::start(step(name), 3);
-        let start = Instant::now();
-        cluster.send(signal, cluster.primary);
-        let Ended { status, lines, stderr } = cluster.wait_for_end();
-        let took = start.elapsed();
-        assert_ended_by(signal, status);
-        assert_eq!(lines, [""; 0], "nobody is left to log anything");
-        assert_eq!(stderr, "");
-        let port = cluster.port.number;
-        TcpListener::bind(("127.0.0.1", port)).expect("the port should be free again");
-        took
+        ends_with_nothing_left(&mut Cluster::start(step(name), 3), signal)
     });
+}
+
+/// Sends `signal` to the primary and waits for the end of all: the primary ends by it, nothing more
+/// is printed, and the port is free. Returns how long the end took.
+fn ends_with_nothing_left(cluster: &mut Cluster, signal: Signal) -> Duration {
+    let start = Instant::now();
+    cluster.send(signal, cluster.primary);
+    let Ended { status, lines, stderr } = cluster.wait_for_end();
+    let took = start.elapsed();
+    assert_ended_by(signal, status);
+    assert_eq!(lines, [""; 0], "nobody is left to log anything");
+    assert_eq!(stderr, "");
+    let port = cluster.port.number;
+    TcpListener::bind(("127.0.0.1", port)).expect("the port should be free again");
+    took
 }
 
 /// The primary died by `signal`, or ended in order because of it and says so as a shell would, with

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
-use super::{REQUEST, assert_ended_by};
+use super::{REQUEST, ends_with_nothing_left};
 use crate::{
     Cluster, DEADLINE, Ended, PAGE, begin_to_connect, connect, is_dead, is_stopped,
     limit_descriptors, reset, step, until, within,
@@ -109,16 +109,7 @@ pub fn no_stopped_worker_outlives_a_primary_that_was_told_to_end(name: &str) {
         within(Duration::from_secs(1), "a stopped worker should not outlive its primary", || {
             let mut cluster = Cluster::start(step(name), 2);
             stop(&cluster, &cluster.workers[..1]);
-            let start = Instant::now();
-            cluster.send(signal, cluster.primary);
-            let Ended { status, lines, stderr } = cluster.wait_for_end();
-            let took = start.elapsed();
-            assert_ended_by(signal, status);
-            assert_eq!(lines, [""; 0], "nobody is left to log anything");
-            assert_eq!(stderr, "");
-            let port = cluster.port.number;
-            TcpListener::bind(("127.0.0.1", port)).expect("the port should be free again");
-            took
+            ends_with_nothing_left(&mut cluster, signal)
         });
     }
 }
