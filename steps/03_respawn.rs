@@ -67,9 +67,9 @@ fn worker(listener: TcpListener, mut lifeline: io::PipeReader, primary_end: io::
     // ANCHOR: panic
     // A panic in tiny_http's client.rs costs one thread of its pool, for a client who has gone. After
     // any other, such as the accepting thread's, this worker might answer nobody any more: it ends.
-    panic::set_hook(Box::new(|panic| {
-        if panic.location().is_none_or(|place| !place.file().ends_with("client.rs")) {
-            eprintln!("{panic}");
+    panic::set_hook(Box::new(|info| {
+        if info.location().is_none_or(|place| !place.file().ends_with("client.rs")) {
+            eprintln!("{info}");
             process::exit(101);
         }
     }));

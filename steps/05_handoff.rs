@@ -79,31 +79,40 @@ async fn accept(listener: TcpListener, primary: Arc<Primary>) -> Result<ExitCode
 // ANCHOR_END: accept
 
 // ANCHOR: keep
+/// Keeps one worker running.
 async fn keep_a_worker(primary: Arc<Primary>) -> Result<ExitCode> {
     loop {
-        // ANCHOR: start
-        // A worker is this program once more, with its end of the channel as its stdin.
-        let (channel, theirs) = UnixStream::pair()?;
-        let worker = Command::new(&primary.program)
-            .env("CLUSTER_WORKER", "1")
-            .stdin(OwnedFd::from(theirs.into_std()?))
-            .kill_on_drop(true)
-            .spawn();
-        let mut worker = worker.map_err(|error| anyhow!("fork: {error}"))?;
-        let pid = worker.id().context("nobody has waited for it")?;
-        // ANCHOR_END: start
-
-        hand_over(&primary, channel).await?;
-        // ANCHOR: wait
-        let status = worker.wait().await?;
-        let code = status.code().map_or("null".to_string(), |code| code.to_string());
-        let name = |number| Signal::try_from(number).map_or("SIGRT", Signal::as_str);
-        let signal = status.signal().map_or("null", name);
-        say(format!("{pid}번 워커가 종료되었습니다\ncode {code} signal {signal}\n"));
-        // ANCHOR_END: wait
+        run_a_worker(&primary).await?;
     }
 }
 // ANCHOR_END: keep
+
+// ANCHOR: run
+/// Starts a worker, hands it connections, and logs its death.
+async fn run_a_worker(primary: &Primary) -> Result<()> {
+    // ANCHOR: start
+    // A worker is this program once more, with its end of the channel as its stdin.
+    let (channel, theirs) = UnixStream::pair()?;
+    let worker = Command::new(&primary.program)
+        .env("CLUSTER_WORKER", "1")
+        .stdin(OwnedFd::from(theirs.into_std()?))
+        .kill_on_drop(true)
+        .spawn();
+    let mut worker = worker.map_err(|error| anyhow!("fork: {error}"))?;
+    let pid = worker.id().context("nobody has waited for it")?;
+    // ANCHOR_END: start
+
+    hand_over(primary, channel).await?;
+    // ANCHOR: wait
+    let status = worker.wait().await?;
+    let code = status.code().map_or("null".to_string(), |code| code.to_string());
+    let name = |number| Signal::try_from(number).map_or("SIGRT", Signal::as_str);
+    let signal = status.signal().map_or("null", name);
+    say(format!("{pid}번 워커가 종료되었습니다\ncode {code} signal {signal}\n"));
+    // ANCHOR_END: wait
+    Ok(())
+}
+// ANCHOR_END: run
 
 // ANCHOR: hand_over
 /// Hands a worker one connection after another, until it has died.
@@ -144,11 +153,12 @@ async fn worker() -> Result<ExitCode> {
     let html = [(CONTENT_TYPE, "text/html;charset=utf-8")];
     let page = (html, "<h1>Hello Node!</h1><p>Hello Cluster!</p>");
     let mut channel = StdUnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    channel.peer_addr().ok().context("CLUSTER_WORKER is set, but stdin is no channel")?;
     // From now on the primary may hand it connections. They wait in the channel for the last line.
     let _ = channel.write_all(b"+");
     say(format!("{}번 워커 실행\n", process::id()));
     channel.set_nonblocking(true)?;
-    let channel = Channel(UnixStream::from_std(channel)?);
+    let channel = Channel { channel: UnixStream::from_std(channel)? };
     axum::serve(channel, Router::new().fallback(async || page)).await?;
     Ok(ExitCode::SUCCESS)
 }
@@ -156,7 +166,9 @@ async fn worker() -> Result<ExitCode> {
 
 // ANCHOR: channel
 /// The worker's end of the channel. axum takes connections from it as from any listener.
-struct Channel(UnixStream);
+struct Channel {
+    channel: UnixStream,
+}
 
 impl Listener for Channel {
     type Io = TcpStream;
@@ -165,16 +177,16 @@ impl Listener for Channel {
     async fn accept(&mut self) -> (TcpStream, ()) {
         loop {
             let (mut byte, mut socket) = ([0], [-1]);
-            let _ = self.0.readable().await;
-            match self.0.recv_with_fd(&mut byte, &mut socket) {
+            let _ = self.channel.readable().await;
+            match self.channel.recv_with_fd(&mut byte, &mut socket) {
                 Ok((0, _)) => process::exit(0), // The primary is gone.
                 Ok((_, 0)) => {
                     // No descriptor was left for it. The primary still has its own.
                     sleep(Duration::from_millis(100)).await;
-                    let _ = self.0.try_write(b"-");
+                    let _ = self.channel.try_write(b"-");
                 }
                 Ok(_) => {
-                    let _ = self.0.try_write(b"+");
+                    let _ = self.channel.try_write(b"+");
                     // SAFETY: the kernel has just made this descriptor, for this message.
                     let connection = unsafe { std::net::TcpStream::from_raw_fd(socket[0]) };
                     if let Ok(connection) = TcpStream::from_std(connection) {

@@ -34,6 +34,7 @@ support::promises! { "05_handoff":
     #[cfg(target_os = "linux")] // No other system can tell a worker that is stopped.
     no_stopped_worker_outlives_a_primary_that_was_killed
     a_child_that_is_not_its_own_is_not_logged
+    a_worker_that_nobody_started_says_so_and_ends
     five_hundred_connections_with_64_descriptors_are_answered_in_part_and_then_again
     a_header_that_is_not_ascii_is_answered
     http_1_0_keeps_a_connection_where_it_is_asked_to_and_says_so

@@ -161,6 +161,16 @@ pub fn a_child_that_is_not_its_own_is_not_logged(name: &str) {
     assert_eq!(alive, [new], "one worker was asked for");
 }
 
+/// `CLUSTER_WORKER` is set in a shell, say, and forgotten.
+pub fn a_worker_that_nobody_started_says_so_and_ends(name: &str) {
+    let mut command = step(name);
+    command.env("CLUSTER_WORKER", "1");
+    let output = Cluster::output(command);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(said, "Error: CLUSTER_WORKER is set, but stdin is no channel\n");
+    assert_eq!((output.status.code(), output.stdout), (Some(1), Vec::new()));
+}
+
 // What HTTP and its clients may do.
 
 /// Every second connection asks, the others are idle, and none of them goes before all have come.
