@@ -1,5 +1,6 @@
 //! A client of the steps, on this machine.
 
+use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 
@@ -10,6 +11,12 @@ use super::DEADLINE;
 
 /// The page that the steps serve.
 pub const PAGE: &str = "<h1>Hello Node!</h1><p>Hello Cluster!</p>";
+
+/// What the page of every step begins with, be the rest the step's own.
+pub const GREETING: &str = "<h1>Hello ";
+
+/// What a client sends that asks for the page and keeps its connection.
+pub const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// The page's media type.
 pub const HTML: &str = "text/html;charset=utf-8";
@@ -28,9 +35,18 @@ pub struct Page {
 /// always reach the same worker. It asks this machine only, so it takes no proxy, whatever
 /// `http_proxy` and its like say. It gives up at the [`DEADLINE`].
 pub fn agent() -> ureq::Agent {
+    agent_that_keeps(0)
+}
+
+/// The same, but it keeps the connection for its next request.
+pub fn agent_that_keeps_its_connection() -> ureq::Agent {
+    agent_that_keeps(1)
+}
+
+fn agent_that_keeps(connections: usize) -> ureq::Agent {
     let config = ureq::Agent::config_builder()
         .timeout_global(Some(DEADLINE))
-        .max_idle_connections(0)
+        .max_idle_connections(connections)
         .http_status_as_error(false)
         .proxy(None);
     config.build().into()
@@ -67,4 +83,62 @@ pub fn reset(client: TcpStream) {
         libc::setsockopt(socket, libc::SOL_SOCKET, libc::SO_LINGER, linger, size)
     };
     assert_eq!(set, 0, "setsockopt: {}", std::io::Error::last_os_error());
+}
+
+/// A whole answer, as it came over a connection that may be kept.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status line and the headers, in small letters.
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    /// The HTTP status, such as 200.
+    pub fn status(&self) -> Option<u16> {
+        let rest = ["http/1.1 ", "http/1.0 "].iter().find_map(|it| self.head.strip_prefix(it))?;
+        rest.get(..3)?.parse().ok()
+    }
+
+    /// Whether the connection ends with it.
+    pub fn is_the_last(&self) -> bool {
+        self.head.contains("\r\nconnection: close\r\n")
+    }
+}
+
+/// Reads one answer, whatever its status, to the last byte that its `Content-Length` promises, and no
+/// further. The error says what came in place of a whole answer.
+pub fn any_answer(client: &mut TcpStream) -> Result<Answer, String> {
+    let (mut came, mut part) = (Vec::new(), [0; 512]);
+    loop {
+        let text = String::from_utf8_lossy(&came);
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let head = format!("{}\r\n", head.to_ascii_lowercase());
+            let length = head.split_once("\r\ncontent-length: ");
+            let length = length.and_then(|(_, rest)| rest.split_once("\r\n")?.0.parse().ok());
+            if length.is_some_and(|length: usize| body.len() >= length) {
+                return if length == Some(body.len()) {
+                    Ok(Answer { head, body: body.to_owned() })
+                } else {
+                    Err(format!("more than an answer: {text}"))
+                };
+            }
+        }
+        let end = match client.read(&mut part) {
+            Ok(length @ 1..) => {
+                came.extend(&part[..length]);
+                continue;
+            }
+            Ok(_) => "the end of the connection".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        return Err(format!("{end}, after {text:?}"));
+    }
+}
+
+/// Reads one answer as [`any_answer`] does. The error says what came in place of the page.
+pub fn answer(client: &mut TcpStream) -> Result<Answer, String> {
+    let answer = any_answer(client)?;
+    let well = answer.status() == Some(200) && answer.body.starts_with(GREETING);
+    if well { Ok(answer) } else { Err(format!("another answer: {answer:?}")) }
 }

@@ -15,8 +15,8 @@ use nix::unistd::Pid;
 
 use super::process::{pipe, spawn};
 use super::{
-    DEADLINE, HTML, PAGE, PATIENCE, Page, Port, Process, agent, group, is_dead, pid, process,
-    processes,
+    DEADLINE, GREETING, HTML, PATIENCE, Page, Port, Process, Redis, agent, group, is_dead, pid,
+    process, processes,
 };
 
 /// A primary and its workers, started by a test.
@@ -85,6 +85,12 @@ impl Cluster {
         }
         if !command.get_envs().any(|(name, _)| name == "RUST_BACKTRACE") {
             command.env_remove("RUST_BACKTRACE");
+        }
+        if let Some(redis) = Redis::shared()
+            && !command.get_envs().any(|(name, _)| name == "REDIS_URL")
+        {
+            // A busy machine is no reason to say that Redis does not answer.
+            command.env("REDIS_URL", redis.url()).env("REDIS_MILLISECONDS", "5000");
         }
         let mut shared = None;
         let (stdout, stderr) = match console {
@@ -204,23 +210,35 @@ impl Cluster {
     /// order. Returns the deaths, each as [`Cluster::died`] does. Panics where the console says
     /// anything else, or a death twice.
     pub fn replaced(&mut self, count: usize) -> BTreeSet<(Pid, String)> {
-        let mut deaths = BTreeSet::new();
-        let mut starts = 0;
-        while deaths.len() < count || starts < count {
+        self.news(count, count, 0).0
+    }
+
+    /// [`Cluster::replaced`], where so many workers start, so many die, and so many `other` lines
+    /// come that are neither. Returns the deaths, and those lines.
+    pub fn news(
+        &mut self,
+        starts: usize,
+        deaths: usize,
+        others: usize,
+    ) -> (BTreeSet<(Pid, String)>, Vec<String>) {
+        let (mut started, mut died, mut other) = (0, BTreeSet::new(), Vec::new());
+        while started < starts || died.len() < deaths || other.len() < others {
             let line = self.line();
             if let Some(worker) = line.strip_suffix("번 워커가 종료되었습니다") {
                 let worker = pid(worker).expect("a process id");
                 self.workers.retain(|other| *other != worker);
                 let death = (worker, self.line());
-                assert!(deaths.insert(death), "a death was logged twice:\n{}", self.console());
+                assert!(died.insert(death), "a death was logged twice:\n{}", self.console());
             } else if let Some(worker) = line.strip_suffix("번 워커 실행") {
                 self.workers.push(pid(worker).expect("a process id"));
-                starts += 1;
+                started += 1;
+            } else if other.len() < others {
+                other.push(line);
             } else {
                 panic!("neither a death nor a start:\n{}", self.console());
             }
         }
-        deaths
+        (died, other)
     }
 
     /// The console so far, or where it is long, the end of it.
@@ -240,20 +258,37 @@ impl Cluster {
     /// Asks for `path`, which begins with `/`, over a new connection, as `curl` would. Any answer
     /// is one, whatever its status; the error is that of a client that got none.
     pub fn get(&self, path: &str) -> Result<Page, ureq::Error> {
-        let url = format!("http://127.0.0.1:{}{path}", self.port.number);
-        let mut response = agent().get(url).call()?;
-        Ok(Page {
-            status: response.status().as_u16(),
-            kind: response
-                .headers()
-                .get("content-type")
-                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
-            body: response.body_mut().read_to_string()?,
-        })
+        Ok(self.get_with_cookie(&agent(), path, None)?.0)
     }
 
-    /// Asks for `/` and checks the answer: the status, the media type, and that the text begins
-    /// with the steps' page.
+    /// [`Cluster::get`] by this client, which sends a cookie, `NAME=VALUE`. Returns also the one that
+    /// it is told to keep.
+    pub fn get_with_cookie(
+        &self,
+        agent: &ureq::Agent,
+        path: &str,
+        cookie: Option<&str>,
+    ) -> Result<(Page, Option<String>), ureq::Error> {
+        let mut request = agent.get(format!("http://127.0.0.1:{}{path}", self.port.number));
+        if let Some(cookie) = cookie {
+            request = request.header("Cookie", cookie);
+        }
+        let mut response = request.call()?;
+        let header = |name| {
+            let value = response.headers().get(name)?;
+            Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        let cookie = header("set-cookie").and_then(|it| it.split(';').next().map(str::to_owned));
+        let page = Page {
+            status: response.status().as_u16(),
+            kind: header("content-type"),
+            body: response.body_mut().read_to_string()?,
+        };
+        Ok((page, cookie))
+    }
+
+    /// Asks for `/` and checks the answer: the status, the media type, and that the text begins as
+    /// every step's page does.
     #[track_caller]
     pub fn assert_answers(&self) {
         let page = self.get("/").unwrap_or_else(|error| {
@@ -268,7 +303,7 @@ impl Cluster {
             (200, Some(HTML)),
             "another page: {page:?}"
         );
-        assert!(page.body.starts_with(PAGE), "another page was served: {}", page.body);
+        assert!(page.body.starts_with(GREETING), "another page was served: {}", page.body);
     }
 
     /// The processes whose parent is the primary.
@@ -306,7 +341,9 @@ impl Cluster {
         self.send_to_all(Signal::SIGINT).expect("the cluster runs");
     }
 
-    fn send_to_all(&self, signal: Signal) -> nix::Result<()> {
+    /// Sends `signal` to the primary and to all of its workers, as systemd does where it stops them.
+    /// The error is ESRCH where the primary has ended.
+    pub fn send_to_all(&self, signal: Signal) -> nix::Result<()> {
         // Until the primary is waited for, its group has its id and no other can.
         if self.status.is_some() { Err(Errno::ESRCH) } else { killpg(self.primary, signal) }
     }
@@ -318,15 +355,21 @@ impl Cluster {
     /// both is the end of them all.
     #[track_caller]
     pub fn wait_for_end(&mut self) -> Ended {
-        match self.try_wait_for_end() {
+        self.wait_for_end_within(DEADLINE)
+    }
+
+    /// [`Cluster::wait_for_end`], where all may take `limit` to end.
+    #[track_caller]
+    pub fn wait_for_end_within(&mut self, limit: Duration) -> Ended {
+        match self.try_wait_for_end(limit) {
             Ok(ended) => ended,
             Err(left) => panic!("{left}\nthe console:\n{}", self.console()),
         }
     }
 
     /// [`Cluster::wait_for_end`], where the error says who is left.
-    pub(crate) fn try_wait_for_end(&mut self) -> Result<Ended, String> {
-        let deadline = Instant::now() + DEADLINE;
+    pub(crate) fn try_wait_for_end(&mut self, limit: Duration) -> Result<Ended, String> {
+        let deadline = Instant::now() + limit;
         let left = || deadline.saturating_duration_since(Instant::now());
         let mut lines = Vec::new();
         let stdout_ended = loop {
@@ -349,7 +392,7 @@ impl Cluster {
             let group = group(self.primary);
             let pids: Vec<_> = group.iter().map(|process| process.pid.as_raw()).collect();
             return Err(format!(
-                "{DEADLINE:?} later no process should be left, but these are: {pids:?}"
+                "{limit:?} later no process should be left, but these are: {pids:?}"
             ));
         }
         Ok(Ended { status: self.reap(), lines, stderr: self.stderr() })
@@ -413,7 +456,7 @@ fn lines(output: impl Read + Send + 'static) -> Receiver<String> {
 
 /// A shell that ends the process group `group` once this test is gone, however it goes, unless a
 /// line told it to stand down. Without it, a Ctrl-C in `cargo test` would leave the clusters behind.
-fn watchdog(group: Pid) -> Child {
+pub(crate) fn watchdog(group: Pid) -> Child {
     let mut command = Command::new("sh");
     command.args(["-c", "read -r _ || kill -s KILL -- -$0", &group.to_string()]).process_group(0);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -6,10 +6,13 @@
 
 mod client;
 mod cluster;
+mod installed;
 mod limits;
+mod pm2;
 mod port;
 mod process;
 pub mod promises;
+mod redis;
 pub mod transcript;
 
 use std::path::{Path, PathBuf};
@@ -21,17 +24,23 @@ use assert_cmd::cargo::cargo_bin;
 pub use nix::sys::signal::Signal;
 pub use nix::unistd::Pid;
 
-pub use client::{HTML, PAGE, Page, agent, begin_to_connect, connect, reset};
+pub use client::{
+    Answer, GREETING, HTML, PAGE, Page, REQUEST, agent, agent_that_keeps_its_connection, answer,
+    any_answer, begin_to_connect, connect, reset,
+};
 pub use cluster::{Cluster, Console, Ended};
+pub use installed::Installed;
 #[cfg(target_os = "linux")]
 pub use limits::{allow_new_processes_and_threads, is_root};
 pub use limits::{limit_descriptors, limit_processes, step_of_an_ordinary_user};
+pub use pm2::{Pm2, Told};
 pub use port::Port;
 #[cfg(target_os = "linux")]
 pub use process::sockets;
 pub use process::{
     Process, descriptors, group, is_dead, is_stopped, pid, process, processes, zombie_status,
 };
+pub use redis::Redis;
 
 /// How long anything may take before a test gives up. Generous: it is only ever used up by a
 /// failure, and a busy machine must not cause one.

@@ -57,7 +57,7 @@ fn turn() -> MutexGuard<'static, ()> {
 }
 
 /// What a tool of the system prints, such as `ps`. Panics where it does not run.
-fn output(tool: &str, arguments: &[&str]) -> String {
+pub(crate) fn output(tool: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(tool);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let child = spawn(&mut command, &[]).unwrap_or_else(|error| panic!("{tool}: {error}"));

@@ -1,8 +1,14 @@
 //! What several steps promise. Each test file calls the macros at the end for its own step.
 
 mod handoff;
+mod reload;
+mod session;
+mod supervise;
 
 pub use handoff::*;
+pub use reload::*;
+pub use session::*;
+pub use supervise::*;
 
 use std::io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
 use std::io::{self, Read, Write};
@@ -17,13 +23,10 @@ use nix::sys::wait::WaitStatus;
 use predicates::prelude::predicate;
 
 use super::{
-    Cluster, Console, DEADLINE, Ended, HTML, PAGE, Page, Port, agent, connect, descriptors,
-    is_dead, is_stopped, limit_descriptors, limit_processes, reset, step, step_of_an_ordinary_user,
-    until, within, zombie_status,
+    Cluster, Console, DEADLINE, Ended, HTML, PAGE, Page, Port, REQUEST, agent, connect,
+    descriptors, is_dead, is_stopped, limit_descriptors, limit_processes, reset, step,
+    step_of_an_ordinary_user, until, within, zombie_status,
 };
-
-/// What a client sends that asks for the page and keeps its connection.
-const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 // Settings and the port.
 
@@ -530,9 +533,19 @@ fn ask(mut connection: &TcpStream) -> bool {
     true
 }
 
-/// One test for each promise of these that a step keeps, by name.
+/// One test for each promise of these that a step keeps, by name. `Redis` says that it needs one.
 #[macro_export]
 macro_rules! promises {
+    ($step:literal, Redis: $($(#[$condition:meta])* $promise:ident)*) => {
+        $(#[allow(unused_attributes, reason = "it may need something else, too")]
+        #[ignore = "needs redis-server"]
+        $(#[$condition])*
+        #[test]
+        fn $promise() {
+            $crate::Redis::share();
+            $crate::promises::$promise($step);
+        })*
+    };
     ($step:literal: $($(#[$condition:meta])* $promise:ident)*) => {
         $($(#[$condition])*
         #[test]

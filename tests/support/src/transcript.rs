@@ -439,7 +439,7 @@ impl Scene {
     /// status.
     fn expect_status(&mut self, expected: &[&str]) {
         if self.ended.is_none() {
-            let ended = self.cluster_mut().try_wait_for_end();
+            let ended = self.cluster_mut().try_wait_for_end(DEADLINE);
             let ended = ended.unwrap_or_else(|left| panic!("{left}\n{}", self.side_by_side()));
             self.compare(&[], &ended.lines);
             self.ended = Some(ended);

@@ -1,0 +1,173 @@
+//! A Redis server for a test.
+
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use super::cluster::watchdog;
+use super::process::{output, spawn};
+use super::{Port, is_stopped, until};
+
+/// A Redis server that a test has started, on a port of its own. Nobody else on the network can
+/// reach it, and it writes nothing to a disk: once it has ended, it has forgotten all.
+///
+/// Dropping it ends it, and so does the end of the test, however that comes.
+pub struct Redis {
+    port: Port,
+    password: Option<&'static str>,
+    running: Option<Running>,
+}
+
+struct Running {
+    server: Child,
+    watchdog: Child,
+}
+
+impl Redis {
+    /// Starts a server, and waits until it answers. Panics where `redis-server` cannot be run.
+    pub fn start() -> Redis {
+        Redis::start_with(None)
+    }
+
+    /// [`Redis::start`], where the server answers only those that know the password.
+    pub fn start_with_password(password: &'static str) -> Redis {
+        Redis::start_with(Some(password))
+    }
+
+    fn start_with(password: Option<&'static str>) -> Redis {
+        let mut redis = Redis { port: Port::reserve(), password, running: None };
+        redis.start_again();
+        redis
+    }
+
+    /// Starts one server for all clusters of this test's program that are not told of another: from
+    /// now on [`Cluster::spawn`](super::Cluster::spawn) gives them its address as `REDIS_URL`.
+    pub fn share() -> &'static Redis {
+        SHARED.get_or_init(Redis::start)
+    }
+
+    /// The server that is shared, where one is.
+    pub(crate) fn shared() -> Option<&'static Redis> {
+        SHARED.get()
+    }
+
+    /// Starts it at the same port after [`Redis::kill`], and waits until it answers. It is empty.
+    pub fn start_again(&mut self) {
+        assert!(self.running.is_none(), "it runs");
+        let mut command = Command::new("redis-server");
+        command.args(["--bind", "127.0.0.1", "--port", &self.port.number.to_string()]);
+        command.args(["--save", "", "--appendonly", "no", "--databases", "1"]);
+        if let Some(password) = self.password {
+            command.args(["--requirepass", password]);
+        }
+        // It leads a group, so that the watchdog can end it, and Ctrl-C is not for it.
+        command.current_dir(std::env::temp_dir()).process_group(0);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let server = spawn(&mut command, &[]);
+        let server = server.unwrap_or_else(|error| panic!("cannot run redis-server: {error}"));
+        let watchdog = watchdog(Pid::from_raw(server.id() as i32));
+        self.running = Some(Running { server, watchdog });
+        until("redis-server should answer", || {
+            let ended = self.running.as_mut().and_then(|it| it.server.try_wait().ok()).flatten();
+            assert_eq!(ended, None, "redis-server should run, but it has ended");
+            self.cli(&["PING"]) == ["PONG"]
+        });
+    }
+
+    /// The address, with the password where there is one, as `REDIS_URL` takes it.
+    pub fn url(&self) -> String {
+        let password = self.password.map_or(String::new(), |password| format!(":{password}@"));
+        format!("redis://{password}{}", self.address())
+    }
+
+    /// Host and port alone.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port.number)
+    }
+
+    /// What `redis-cli` prints for this command, line by line. It waits for a server that is stopped.
+    pub fn cli(&self, command: &[&str]) -> Vec<String> {
+        let port = self.port.number.to_string();
+        let mut arguments = vec!["-h", "127.0.0.1", "-p", &port, "--raw"];
+        if let Some(password) = self.password {
+            arguments.extend(["-a", password, "--no-auth-warning"]);
+        }
+        arguments.extend(command);
+        output("redis-cli", &arguments).lines().map(str::to_owned).collect()
+    }
+
+    /// The same as `redis-cli` prints it in a terminal.
+    pub fn cli_of_a_terminal(&self, command: &[String]) -> Vec<String> {
+        let url = self.url();
+        let mut arguments = vec!["-u", &url, "--no-raw"];
+        arguments.extend(command.iter().map(String::as_str));
+        output("redis-cli", &arguments).lines().map(str::to_owned).collect()
+    }
+
+    /// Ends it in order, as `redis-cli shutdown` does, and waits until it has ended.
+    pub fn shut_down(&mut self) {
+        self.cli(&["SHUTDOWN"]);
+        until("redis-server should end once it is told to", || {
+            let running = self.running.as_mut().expect("it has run until now");
+            matches!(running.server.try_wait(), Ok(Some(_)))
+        });
+        self.kill();
+    }
+
+    /// Every key it holds, in order.
+    pub fn keys(&self) -> Vec<String> {
+        let mut keys = self.cli(&["KEYS", "*"]);
+        keys.retain(|key| !key.is_empty());
+        keys.sort();
+        keys
+    }
+
+    /// The number that is the answer to this command.
+    #[track_caller]
+    pub fn number(&self, command: &[&str]) -> i64 {
+        let answer = self.cli(command);
+        let number = answer.first().and_then(|line| line.parse().ok());
+        number.unwrap_or_else(|| panic!("{command:?} should be a number, but it is {answer:?}"))
+    }
+
+    fn pid(&self) -> Pid {
+        let running = self.running.as_ref().expect("it runs");
+        Pid::from_raw(running.server.id() as i32)
+    }
+
+    /// Stops it: connections stay open, and nothing is answered.
+    pub fn stop(&self) {
+        killpg(self.pid(), Signal::SIGSTOP).expect("it runs");
+        until("redis-server should be stopped", || is_stopped(self.pid()));
+    }
+
+    /// Lets it go on.
+    pub fn go_on(&self) {
+        killpg(self.pid(), Signal::SIGCONT).expect("it runs");
+    }
+
+    /// Kills it: connections end, and its port refuses others.
+    pub fn kill(&mut self) {
+        let Some(Running { mut server, mut watchdog }) = self.running.take() else { return };
+        // Its group has its id, and no other can, until it is waited for.
+        let _ = killpg(Pid::from_raw(server.id() as i32), Signal::SIGKILL);
+        // The watchdog stands down first.
+        if let Some(mut stdin) = watchdog.stdin.take() {
+            let _ = stdin.write_all(b"stand down\n");
+        }
+        let _ = watchdog.wait();
+        let _ = server.wait();
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+static SHARED: OnceLock<Redis> = OnceLock::new();
