@@ -10,6 +10,10 @@ use support::{
     until,
 };
 
+/// The steps of part two, where they are built.
+const BEYOND: &[&str] =
+    if cfg!(feature = "beyond") { &["05_handoff", "06_supervise", "07_reload"] } else { &[] };
+
 /// Plays scenes of the steps' own with the Node twins: what the book shows of the one is true of
 /// the other.
 macro_rules! node_plays_the_scenes_of {
@@ -41,8 +45,7 @@ fn node_prints_the_consoles_that_are_its_alone() {
 #[ignore = "needs node: Node.js 20 or newer"]
 fn node_serves_the_page_of_the_steps() {
     let steps = ["00_fork", "01_crash", "02_exit_log", "03_respawn", "04_errors", "threads"];
-    let beyond: &[&str] = if cfg!(feature = "beyond") { &["05_handoff"] } else { &[] };
-    for name in steps.iter().chain(beyond) {
+    for name in steps.iter().chain(BEYOND) {
         let rust = Cluster::start(step(name), 1).get("/").expect("the step answers");
         let node = Cluster::start(node(name), 1).get("/").expect("its Node twin answers");
         assert_eq!(rust, node, "{name}: the pages should be the same");
@@ -188,4 +191,504 @@ fn node_takes_a_death_by_a_real_time_signal_for_an_exit_with_code_0() {
     let worker = cluster.workers[0];
     cluster.try_send(nix::libc::SIGRTMIN(), worker).expect("the worker lives");
     assert_eq!(cluster.died(), (worker, "code 0 signal null".to_owned()));
+}
+
+/// The steps 06 and 07 and their Node twins, each treated in the same way.
+#[cfg(feature = "beyond")]
+mod supervision {
+    use std::fs;
+    use std::net::TcpStream;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::{Path, PathBuf};
+    use std::process::Command;
+    use std::time::{Duration, Instant};
+
+    use support::PAGE;
+
+    use super::*;
+
+    /// Does the same to a step and to its twin.
+    fn to_both(name: &str, treat: impl Fn(Command)) {
+        treat(step(name));
+        treat(node(name));
+    }
+
+    /// One that asks for half of the page, so that its request is in progress until [`finish`].
+    fn ask(cluster: &Cluster) -> TcpStream {
+        let mut client = connect(cluster.port.number);
+        client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n").unwrap();
+        client
+    }
+
+    /// Asks for the rest, and checks that the whole page comes, and then the end.
+    fn finish(mut client: TcpStream) {
+        client.write_all(b"\r\n").unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).expect("an answer, and then the end");
+        // Node sends the page in two chunks.
+        let page = answer.contains(PAGE)
+            || PAGE.split_inclusive("</h1>").all(|half| answer.contains(half));
+        assert!(page, "the answer should be whole:\n{answer}");
+        let says_so = answer.to_lowercase().contains("connection: close\r\n");
+        assert!(says_so, "it should say that it is the last on this connection:\n{answer}");
+    }
+
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer"]
+    fn node_gives_up_as_step_06_does_after_so_many_short_lives() {
+        let name = "06_supervise";
+        for program in [step, node] {
+            // On a busy machine a worker may live for more than a second before it can be killed.
+            let judged = (0..5).any(|_| gives_up_after_three_short_lives(program(name)));
+            assert!(judged, "this machine is too busy to kill a worker within a second");
+        }
+    }
+
+    /// Kills each worker as soon as there is one, until the program gives up. Whether it can be
+    /// judged: not where a worker may have lived for more than a second.
+    fn gives_up_after_three_short_lives(mut command: Command) -> bool {
+        command.env("MAX_FAILURES", "3").env("WORKERS", "1");
+        let mut cluster = Cluster::spawn(command, Console::Read);
+        cluster.introduced();
+        for _ in 0..3 {
+            let born = Instant::now();
+            let living = || cluster.children().into_iter().find(|worker| worker.state != 'Z');
+            let mut worker = None;
+            until("there should be a worker", || {
+                worker = living();
+                worker.is_some()
+            });
+            let worker = worker.unwrap().pid;
+            let _ = cluster.try_send(Signal::SIGKILL as i32, worker);
+            let mut line = cluster.line();
+            if line.ends_with("번 워커 실행") {
+                line = cluster.line();
+            }
+            assert_eq!(line, format!("{worker}번 워커가 종료되었습니다"));
+            assert_eq!(cluster.line(), "code null signal SIGKILL");
+            if born.elapsed() >= Duration::from_secs(1) {
+                return false;
+            }
+        }
+        let Ended { status, lines, stderr } = cluster.wait_for_end();
+        let why = "so many workers in a row lived less than a second";
+        assert_eq!(stderr, format!("Error: MAX_FAILURES=3: {why}\n"));
+        assert_eq!((status.code(), lines), (Some(1), Vec::new()));
+        true
+    }
+
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer"]
+    fn node_ends_as_step_06_does_once_what_is_being_answered_is_answered() {
+        to_both("06_supervise", |command| {
+            let mut cluster = Cluster::start(command, 2);
+            let clients = [(); 4].map(|()| ask(&cluster));
+            // Later connections than theirs: when these are answered, those are in their workers.
+            for _ in &clients {
+                cluster.assert_answers();
+            }
+            cluster.send(Signal::SIGTERM, cluster.primary);
+            until("nobody new should be let in", || cluster.get("/").is_err());
+            clients.into_iter().for_each(finish);
+            for _ in 0..2 {
+                assert_eq!(cluster.died().1, "code 0 signal null");
+            }
+            let Ended { status, lines, stderr } = cluster.wait_for_end();
+            assert_eq!((status.code(), lines, &*stderr), (Some(0), Vec::new(), ""));
+        });
+    }
+
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer"]
+    fn node_ends_at_once_as_step_06_does_at_a_second_signal() {
+        to_both("06_supervise", |command| {
+            let mut cluster = Cluster::start(command, 1);
+            let _unfinished = ask(&cluster);
+            cluster.assert_answers();
+            cluster.interrupt();
+            until("nobody new should be let in", || cluster.get("/").is_err());
+            cluster.send(Signal::SIGTERM, cluster.primary);
+            let Ended { status, lines, stderr } = cluster.wait_for_end();
+            assert_eq!((status.code(), lines, &*stderr), (Some(143), Vec::new(), ""));
+        });
+    }
+
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer"]
+    fn node_scales_as_step_06_does_the_oldest_first_and_never_below_one() {
+        to_both("06_supervise", |command| {
+            let mut cluster = Cluster::start(command, 1);
+            cluster.send(Signal::SIGTTIN, cluster.primary);
+            let youngest = cluster.started();
+            let oldest = cluster.workers[0];
+            cluster.send(Signal::SIGTTOU, cluster.primary);
+            assert_eq!(cluster.died(), (oldest, "code 0 signal null".to_owned()));
+            // Ctrl-C and TERM are the primary's business.
+            cluster.send(Signal::SIGINT, youngest);
+            cluster.send(Signal::SIGTERM, youngest);
+            cluster.send(Signal::SIGTTOU, cluster.primary);
+            // The primary has looked at its signals by the time that it has accepted these, and
+            // the last worker stays: the next line is that of one more.
+            for _ in 0..20 {
+                cluster.assert_answers();
+            }
+            cluster.send(Signal::SIGTTIN, cluster.primary);
+            cluster.started();
+            cluster.send(Signal::SIGTTOU, cluster.primary);
+            assert_eq!(cluster.died(), (youngest, "code 0 signal null".to_owned()));
+            cluster.assert_answers();
+        });
+    }
+
+    /// A copy of the program of step 07 or of its twin, which may be exchanged.
+    struct Disk {
+        folder: PathBuf,
+        program: PathBuf,
+    }
+
+    impl Disk {
+        fn with(command: &Command) -> Disk {
+            static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+            let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let folder = std::env::temp_dir().join(format!("twin-{}-{count}", std::process::id()));
+            fs::create_dir_all(&folder).unwrap();
+            let twin = command.get_args().next();
+            let original = PathBuf::from(twin.unwrap_or(command.get_program()));
+            let program = folder.join(original.file_name().unwrap());
+            let disk = Disk { folder, program };
+            disk.put(&fs::read(original).unwrap());
+            disk
+        }
+
+        fn command(&self) -> Command {
+            if self.is_twin() {
+                let mut command = Command::new("node");
+                command.arg(&self.program);
+                command
+            } else {
+                Command::new(&self.program)
+            }
+        }
+
+        fn is_twin(&self) -> bool {
+            self.program.extension().is_some_and(|extension| extension == "mjs")
+        }
+
+        /// As a deployment does it: the old file stays whole for those that run it.
+        fn put(&self, text: &[u8]) {
+            let new = self.folder.join("new");
+            fs::write(&new, text).unwrap();
+            fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+            fs::rename(new, &self.program).unwrap();
+        }
+    }
+
+    impl Drop for Disk {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(Path::new(&self.folder));
+        }
+    }
+
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer"]
+    fn node_reloads_as_step_07_does_the_oldest_first_each_after_its_successor_is_there() {
+        to_both("07_reload", |command| {
+            let mut cluster = Cluster::start(command, 2);
+            let old = cluster.workers.clone();
+            cluster.send(Signal::SIGHUP, cluster.primary);
+            let deaths = cluster.replaced(2);
+            let expected = old.iter().map(|pid| (*pid, "code 0 signal null".to_owned()));
+            assert_eq!(deaths, expected.collect());
+            assert!(cluster.workers.iter().all(|worker| !old.contains(worker)));
+            cluster.assert_answers();
+            cluster.send(Signal::SIGTERM, cluster.primary);
+            assert_eq!(cluster.wait_for_end().status.code(), Some(0));
+        });
+    }
+
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer"]
+    fn node_calls_a_reload_off_as_step_07_does_where_the_new_program_dies() {
+        to_both("07_reload", |command| {
+            let disk = Disk::with(&command);
+            let good = fs::read(&disk.program).unwrap();
+            let mut cluster = Cluster::start(disk.command(), 2);
+            let old = cluster.workers.clone();
+            disk.put(if disk.is_twin() { b"process.exit(7)" } else { b"#!/bin/sh\nexit 7\n" });
+            cluster.send(Signal::SIGHUP, cluster.primary);
+            assert_eq!(cluster.died().1, "code 7 signal null");
+            let told = "Error: reload called off: the new worker ended before it was ready\n";
+            until("it should say that the reload is called off", || cluster.stderr() == told);
+            assert_eq!(cluster.workers, old);
+            cluster.assert_answers();
+            disk.put(&good);
+            cluster.send(Signal::SIGHUP, cluster.primary);
+            cluster.replaced(2);
+            assert_eq!(cluster.stderr(), told);
+            cluster.assert_answers();
+        });
+    }
+
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer"]
+    fn node_calls_a_reload_off_as_step_07_does_where_the_new_program_is_never_ready() {
+        to_both("07_reload", |command| {
+            let disk = Disk::with(&command);
+            let mut cluster = Cluster::start(disk.command(), 1);
+            disk.put(if disk.is_twin() {
+                b"setInterval(() => {}, 1_000)"
+            } else {
+                b"#!/bin/sh\nexec sleep 60\n"
+            });
+            cluster.send(Signal::SIGHUP, cluster.primary);
+            let told = "Error: reload called off: the new worker was not ready after 5 seconds\n";
+            until("it should say that the reload is called off", || cluster.stderr() == told);
+            cluster.assert_answers();
+        });
+    }
+
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer"]
+    fn node_resets_who_waits_in_the_kernels_queue_at_the_end_and_step_06_answers_them() {
+        const CLIENTS: usize = 20;
+        let answered = |command| {
+            let mut cluster = Cluster::start(command, 2);
+            cluster.send(Signal::SIGSTOP, cluster.primary);
+            until("the primary should be stopped", || is_stopped(cluster.primary));
+            let clients: Vec<_> = (0..CLIENTS).map(|_| connect(cluster.port.number)).collect();
+            for mut client in &clients {
+                client
+                    .write_all(b"GET / HTTP/1.1\r\nConnection: close\r\nHost: a\r\n\r\n")
+                    .unwrap();
+            }
+            cluster.send(Signal::SIGTERM, cluster.primary);
+            cluster.send(Signal::SIGCONT, cluster.primary);
+            let whole = |mut client: &TcpStream| {
+                let mut answer = String::new();
+                client.read_to_string(&mut answer).is_ok() && answer.contains("Hello Cluster!")
+            };
+            let answered = clients.iter().filter(|client| whole(client)).count();
+            assert_eq!(cluster.wait_for_end().status.code(), Some(0));
+            answered
+        };
+        assert_eq!(answered(step("06_supervise")), CLIENTS);
+        let of_node = answered(node("06_supervise"));
+        assert!(of_node < CLIENTS, "Node should have reset some of the {CLIENTS} clients");
+    }
+}
+
+/// The steps 08 and 09 and their Node twins, each treated in the same way.
+#[cfg(feature = "redis")]
+mod sessions {
+    use std::process::Command;
+
+    use support::{Redis, agent};
+
+    use super::*;
+
+    /// What somebody sees who asks for `path` with this header `Cookie` (none where it is empty), as
+    /// far as the two should be equal: each process id is `PID`, and each id of a session `ID`.
+    #[derive(Debug, PartialEq)]
+    struct Seen {
+        status: u16,
+        kind: Option<String>,
+        cookie: Option<String>,
+        body: String,
+    }
+
+    /// Asks over a connection of its own. Returns what is seen, and the id that was set.
+    fn ask(cluster: &Cluster, path: &str, cookie: &str) -> (Seen, Option<String>) {
+        let mut request = agent().get(format!("http://127.0.0.1:{}{path}", cluster.port.number));
+        if !cookie.is_empty() {
+            request = request.header("Cookie", cookie);
+        }
+        let mut response = request.call().expect("it should be answered");
+        let header = |name| {
+            let value = response.headers().get(name)?;
+            Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        let (kind, cookie) = (header("content-type"), header("set-cookie"));
+        let id = cookie.as_ref().and_then(|it| it.split(['=', ';']).nth(1)).map(str::to_owned);
+        let status = response.status().as_u16();
+        let mut body = response.body_mut().read_to_string().expect("text");
+        for worker in &cluster.workers {
+            body = body.replace(&format!("{worker}번"), "PID번");
+        }
+        let cookie = cookie.zip(id.as_ref()).map(|(cookie, id)| cookie.replace(id, "ID"));
+        (Seen { status, kind, cookie, body }, id)
+    }
+
+    /// Visits the page that often with the cookie that was set before, and returns all that is seen.
+    fn visit(cluster: &Cluster, times: usize, id: &mut Option<String>) -> Vec<Seen> {
+        let visit = |_| {
+            let cookie = id.as_ref().map(|id| format!("session={id}")).unwrap_or_default();
+            let (seen, new) = ask(cluster, "/", &cookie);
+            *id = new.or(id.take());
+            seen
+        };
+        (0..times).map(visit).collect()
+    }
+
+    /// The step `name` and its twin, to be started with this Redis.
+    fn both(name: &str, redis: &Redis) -> [Command; 2] {
+        [step(name), node(name)].map(|mut command| {
+            command.env("REDIS_URL", redis.url()).env("REDIS_MILLISECONDS", "1500");
+            command
+        })
+    }
+
+    /// Does the same to a step and to its twin, each with a Redis of its own, and compares what
+    /// `treat` returns.
+    fn the_same<T: std::fmt::Debug + PartialEq>(
+        name: &str,
+        treat: impl Fn(Command, &mut Redis) -> T,
+    ) {
+        let [rust, node] = [0, 1].map(|at| {
+            let mut redis = Redis::start();
+            let command = both(name, &redis).into_iter().nth(at).unwrap();
+            treat(command, &mut redis)
+        });
+        assert_eq!(rust, node, "{name}: the step and its twin should do the same");
+    }
+
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer, redis-server, and `npm ci --prefix steps/node`"]
+    fn node_serves_the_pages_of_steps_08_and_09_and_takes_the_same_for_an_id() {
+        let a = |times| "a".repeat(times);
+        let cookies = [
+            String::new(),
+            format!("session={}", a(32)),
+            format!("x=1; session={}; y=2", a(32)),
+            format!("session={}", a(31)),
+            format!("session={}", a(33)),
+            format!("session={}", "A".repeat(32)),
+            format!("session={}", "g".repeat(32)),
+            format!("session={}", a(10_000)),
+            format!("Session={}", a(32)),
+            format!("xsession={}", a(32)),
+            format!("session={}; session=1", a(32)),
+            format!("session=1; session={}", a(32)),
+            format!("session={}; session={}", a(32), "b".repeat(32)),
+            "session=__proto__; session".to_owned(),
+            ";=;".to_owned(),
+        ];
+        for name in ["08_session", "09_redis"] {
+            the_same(name, |command, _| {
+                let cluster = Cluster::start(command, 1);
+                let mut all = Vec::new();
+                for path in ["/", "/?at=all", "/none", "//", "/favicon.ico?x"] {
+                    for cookie in &cookies {
+                        let (seen, id) = ask(&cluster, path, cookie);
+                        let is_kept = id.map(|id| cookie.contains(&id));
+                        all.push((path, cookie.clone(), seen, is_kept));
+                    }
+                }
+                all
+            });
+        }
+    }
+
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer, redis-server, and `npm ci --prefix steps/node`"]
+    fn node_counts_as_steps_08_and_09_do_and_forgets_what_they_forget() {
+        for name in ["08_session", "09_redis"] {
+            the_same(name, |command, _| {
+                let mut cluster = Cluster::start(command, 2);
+                let mut id = None;
+                let mut seen = visit(&cluster, 6, &mut id);
+                for worker in cluster.workers.clone() {
+                    cluster.send(Signal::SIGKILL, worker);
+                }
+                cluster.replaced(2);
+                seen.extend(visit(&cluster, 4, &mut id));
+                cluster.send(Signal::SIGHUP, cluster.primary);
+                cluster.replaced(2);
+                seen.extend(visit(&cluster, 2, &mut id));
+                seen
+            });
+        }
+    }
+
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer, redis-server, and `npm ci --prefix steps/node`"]
+    fn node_prints_the_consoles_of_steps_08_and_09() {
+        // In 09_gone the step has its visitor back at once, and the twin within 50 milliseconds.
+        for scene in ["08_session", "08_kept", "08_forgotten", "09_redis", "09_keys"] {
+            play(scene, Program::NodeTwin);
+        }
+    }
+
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer, redis-server, and `npm ci --prefix steps/node`"]
+    fn node_writes_what_step_09_writes() {
+        the_same("09_redis", |mut command, redis| {
+            command.env("SESSION_SECONDS", "500");
+            let cluster = Cluster::start(command, 2);
+            let mut id = None;
+            visit(&cluster, 3, &mut id);
+            let keys = redis.keys();
+            assert_eq!(keys, [format!("session:{}", id.unwrap())]);
+            let ttl = redis.number(&["TTL", &keys[0]]);
+            (redis.cli(&["GET", &keys[0]]), (490..=500).contains(&ttl))
+        });
+    }
+
+    /// The reason is each client's own.
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer, redis-server, and `npm ci --prefix steps/node`"]
+    fn node_refuses_to_start_without_redis_as_step_09_does() {
+        let (nobody, locked) = (Port::reserve(), Redis::start_with_password("secret-1"));
+        let hung = Redis::start();
+        hung.stop();
+        let urls = [
+            ("http://127.0.0.1:6379".to_owned(), "http://127.0.0.1:6379".to_owned()),
+            ("redis".to_owned(), "redis".to_owned()),
+            (
+                format!("redis://:secret@127.0.0.1:{}", nobody.number),
+                format!("127.0.0.1:{}", nobody.number),
+            ),
+            (format!("redis://:secret-2@{}", locked.address()), locked.address()),
+            (hung.url(), hung.url()),
+        ];
+        for (url, shown) in urls {
+            for mut command in [step("09_redis"), node("09_redis")] {
+                let output = Cluster::output({
+                    command.env("REDIS_URL", &url);
+                    command
+                });
+                let stderr = String::from_utf8_lossy(&output.stderr);
+                let start = format!("Error: REDIS_URL={shown}: ");
+                assert!(stderr.starts_with(&start), "{url}: it should name it: {stderr}");
+                assert_eq!(stderr.lines().count(), 1, "{url}: it should be one line: {stderr}");
+                assert_eq!((output.status.code(), &*output.stdout), (Some(1), &b""[..]));
+            }
+        }
+    }
+
+    /// Node's client waits for a moment before it connects anew, and the step does not.
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer, redis-server, and `npm ci --prefix steps/node`"]
+    fn node_says_503_as_step_09_does_until_redis_is_back() {
+        type Treat = fn(&mut Redis);
+        let ways: [(Treat, Treat); 2] =
+            [(|redis| redis.stop(), |redis| redis.go_on()), (Redis::kill, Redis::start_again)];
+        for (go, come_back) in ways {
+            the_same("09_redis", |command, redis| {
+                let mut cluster = Cluster::start(command, 1);
+                let mut id = None;
+                visit(&cluster, 1, &mut id);
+                go(redis);
+                let mut seen = visit(&cluster, 2, &mut id);
+                seen.push(ask(&cluster, "/none", "").0);
+                let worker = cluster.workers[0];
+                cluster.send(Signal::SIGKILL, worker);
+                cluster.replaced(1);
+                seen.extend(visit(&cluster, 1, &mut id));
+                come_back(redis);
+                until("it should work again", || ask(&cluster, "/", "").0.status == 200);
+                let Ended { lines, stderr, .. } = cluster.end();
+                (seen, lines, stderr)
+            });
+        }
+    }
 }

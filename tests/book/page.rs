@@ -160,6 +160,11 @@ impl Page {
                     let id = id.as_ref().map(|id| format!(" {{#{id}}}"));
                     format!("a heading {level}{}", id.unwrap_or_default())
                 }
+                Tag::Paragraph if !included.is_empty() => {
+                    // A table that was measured: one file for each language.
+                    let ending = format!(".{}.md", self.language().unwrap_or_default());
+                    format!("a table that is included{}", included.replace(&ending, ".md"))
+                }
                 Tag::Paragraph => "a paragraph".to_owned(),
                 Tag::BlockQuote(None) => "a quotation".to_owned(),
                 Tag::BlockQuote(Some(kind)) => format!("an admonition {kind:?}"),
@@ -211,6 +216,7 @@ impl Page {
                 Event::Start(Tag::CodeBlock(_)) => fence = true,
                 Event::End(TagEnd::CodeBlock) => fence = false,
                 Event::Text(code) if html_code => self.code.push((line, code.to_string())),
+                Event::Text(_) if !fence && self.include_at(line).is_some() => {}
                 Event::Text(words) if !fence => self.prose.push((line, words.to_string())),
                 Event::Code(code) => self.code.push((line, code.to_string())),
                 Event::InlineHtml(tag) if **tag == *"<code>" => html_code = true,

@@ -29,7 +29,14 @@ const STEPS: &[Step] = &[
     Step { name: "04_errors", most_lines: 70, from: Some(("03_respawn", 20)) },
     Step { name: "threads", most_lines: 70, from: Some(("00_fork", 51)) },
     Step { name: "05_handoff", most_lines: 171, from: None },
+    Step { name: "06_supervise", most_lines: 301, from: Some(("05_handoff", 204)) },
+    Step { name: "07_reload", most_lines: 347, from: Some(("06_supervise", 62)) },
+    Step { name: "08_session", most_lines: 378, from: Some(("07_reload", 41)) },
+    Step { name: "09_redis", most_lines: 408, from: Some(("08_session", 52)) },
 ];
+
+/// Answers to exercises, as differences from a step: `git apply -p0` puts them in.
+const ANSWERS: &[(&str, &str)] = &[("book/diffs/08_sticky.diff", "steps/08_session.rs")];
 
 impl Step {
     fn path(&self) -> String {
@@ -213,9 +220,33 @@ fn the_diffs_are_those_of_the_steps() {
         }
     }
     for file in files("book/diffs", "") {
-        if !differences.iter().any(|difference| difference.file == file) {
+        let is_answer = ANSWERS.iter().any(|(answer, _)| *answer == file);
+        if !is_answer && !differences.iter().any(|difference| difference.file == file) {
             let mend = "say it in STEPS in tests/book/steps.rs, or remove the file";
             problems.add(format!("{file} is the difference of no step: {mend}"));
+        }
+    }
+    problems.report();
+}
+
+#[test]
+fn the_answers_to_exercises_fit_their_steps() {
+    let mut problems = Problems::default();
+    for (answer, step) in ANSWERS {
+        let (diff, text) = (read(answer).unwrap(), read(step).unwrap());
+        let mut hunks = diff.split("@@ -");
+        if hunks.next() != Some(&format!("--- {step}\n+++ {step}\n")) {
+            problems.at(answer, 1, format!("`git apply -p0` would not find {step} by this"));
+        }
+        for hunk in hunks {
+            let lines = hunk.split_inclusive('\n').skip(1);
+            let was: String = lines.filter_map(|line| line.strip_prefix([' ', '-'])).collect();
+            if text.matches(&was).count() != 1 {
+                let mend = "make it anew, without context that a chapter does not show";
+                problems.add(format!("{answer} does not fit {step}: {mend}. It has\n\n{was}"));
+            } else if was.lines().any(is_anchor) {
+                problems.add(format!("{answer} shows an anchor of {step}:\n\n{was}"));
+            }
         }
     }
     problems.report();

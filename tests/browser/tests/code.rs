@@ -55,7 +55,7 @@ fn a_diff_is_rust_inside_added_and_removed_lines_and_keeps_its_signs() {
             };
             for (tag, expected) in [("ins", lines("+", "+++ ")), ("del", lines("-", "--- "))] {
                 let shown = browser.js(
-                    "return [...document.querySelectorAll(`.language-diff ${arguments[0]}`)].map(line => line.textContent)",
+                    "return [...document.querySelector('.language-diff').querySelectorAll(arguments[0])].map(line => line.textContent)",
                     json!([tag]),
                 );
                 assert_eq!(shown, json!(expected), "{language}/{step}: the lines in <{tag}>");
@@ -70,6 +70,11 @@ fn a_diff_is_rust_inside_added_and_removed_lines_and_keeps_its_signs() {
     }
 }
 
+/// Opens all that is folded away on this page, as a reader may who has no JavaScript either.
+fn unfold(browser: &Browser) {
+    browser.js("document.querySelectorAll('details').forEach(fold => fold.open = true)", json!([]));
+}
+
 #[test]
 #[ignore = "needs mdbook, chromium and chromedriver"]
 fn code_is_legible_in_all_themes() {
@@ -79,6 +84,7 @@ fn code_is_legible_in_all_themes() {
             for step in diffs() {
                 let page = format!("en/{step}.html");
                 browser.open(&View { theme, stored: &[("split", split)], ..View::wide(&page) });
+                unfold(&browser);
                 browser.assert_legible(".language-diff", theme);
                 browser.assert_legible(".bar, .terminal", theme);
             }
@@ -574,6 +580,7 @@ fn without_javascript_every_fence_is_there_to_read() {
     let browser = Browser::start();
     for step in diffs() {
         browser.open(&View { javascript: false, ..View::wide(&format!("ko/{step}.html")) });
+        unfold(&browser);
         for (language, text) in [
             ("diff", read(&format!("book/diffs/{step}.diff"))),
             ("console", read(&format!("book/console/{step}.console"))),
@@ -614,7 +621,7 @@ fn figures_say_what_they_show_follow_the_theme_and_are_as_large_as_their_text_ne
                }
                for (const element of svg.querySelectorAll('*')) for (const name of ['fill', 'stroke', 'color']) {
                  const paint = element.getAttribute(name) ?? element.style[name];
-                 if (paint && !/^(none|currentColor|var\\(--[a-z-]+\\)|context-(fill|stroke))$/i.test(paint)) say(`${name} ${paint}`);
+                 if (paint && !/^(none|currentColor|var\\(--[a-z-]+\\)|url\\(#[a-z-]+\\)|context-(fill|stroke))$/i.test(paint)) say(`${name} ${paint}`);
                }
                if (svg.getAttribute('lang') !== 'en') say('no lang, though its words are English');
                const caption = svg.closest('figure').querySelector('figcaption');

@@ -20,7 +20,8 @@
 //! ended, and a scene without that leaves it running. `^C` is the key. The commands of terminal 2
 //! are the ones in [`Scene::command`]; they are carried out by this test itself, so that it needs
 //! neither curl nor a shell. Terminal 3 is for one `curl localhost:8086` that has to wait: what it
-//! prints comes where the scene shows that terminal again. A scene with any other command, or option of one, is refused.
+//! prints comes where the scene shows that terminal again. Or it is where a Redis server runs,
+//! started by [`REDIS_SERVER`]. A scene with any other command, or option of one, is refused.
 //!
 //! What is printed must equal the scene, except that
 //!
@@ -29,7 +30,11 @@
 //!   thread that panics. Any other number is compared like a letter.
 //! - workers that start side by side may do so in any order, those that cannot because another has
 //!   the port among them, and any of them may be the one that answers; the renaming covers both.
-//! - the port is this test's own, and the number of an error (`os error 98`) is the system's own.
+//! - workers whose deaths stand side by side may have died in any order, and after `kill -HUP` to
+//!   the primary the starts and the deaths come in any order. The two lines of a death stay together.
+//! - the ids of sessions, 32 hexadecimal digits, are compared up to renaming.
+//! - the port is this test's own, as is that of Redis, and the number of an error (`os error 98`) is
+//!   the system's own.
 //! - the line and the column of a panic may be others, and the number of its thread may be missing,
 //!   as it is before Rust 1.91.
 //!
@@ -37,7 +42,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -47,9 +52,12 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use super::{
-    Cluster, Console, DEADLINE, Ended, Process, connect, is_dead, is_stopped, node, processes,
-    root, step, until,
+    Cluster, Console, DEADLINE, Ended, Installed, Process, Redis, agent_that_keeps_its_connection,
+    connect, is_dead, is_stopped, node, processes, root, step, until,
 };
+
+/// What starts Redis in terminal 3. This test starts one at a port of its own.
+const REDIS_SERVER: &str = "redis-server --bind 127.0.0.1 --save '' >/dev/null";
 
 /// Which process id of the scene is which one here.
 type Names = BTreeMap<i32, i32>;
@@ -114,7 +122,12 @@ pub fn play_text(name: &str, text: &str, program: Program, within: Duration) {
         program,
         within,
         cluster: None,
+        installed: None,
+        reloads: false,
         waiting: None,
+        redis: None,
+        jars: BTreeMap::new(),
+        sessions: Vec::new(),
         ended: None,
         names: vec![Names::new()],
         told: Vec::new(),
@@ -154,8 +167,18 @@ struct Scene {
     /// How long `ps` is asked again.
     within: Duration,
     cluster: Option<Cluster>,
+    /// Where the program is, in a scene that moves it: `target/debug` is the other scenes' too.
+    installed: Option<Installed>,
+    /// Whether the last command was `kill -HUP` to the primary.
+    reloads: bool,
     /// The connection of terminal 3.
     waiting: Option<TcpStream>,
+    /// The Redis server of terminal 3, and whether it runs.
+    redis: Option<(Redis, bool)>,
+    /// curl's cookie jars: the cookie in each.
+    jars: BTreeMap<String, String>,
+    /// The ids of sessions that were seen: the scene's, and the one here.
+    sessions: Vec<(String, String)>,
     /// The end of the program, once it has been seen.
     ended: Option<Ended>,
     /// Every way in which the scene's process ids can stand for those here, given all that was
@@ -169,6 +192,10 @@ impl Scene {
     fn play(&mut self, text: &str) {
         let mut terminal = "";
         let mut lines = text.lines().peekable();
+        if self.program == Program::Step && text.contains("\n$ mv ") {
+            let name = text.lines().find_map(|line| line.rsplit_once("--bin ")).map(|it| it.1);
+            self.installed = name.map(Installed::new);
+        }
         while let Some(line) = lines.next() {
             if line.starts_with("──── ") {
                 terminal = ["1", "2", "3"]
@@ -192,6 +219,7 @@ impl Scene {
             match (terminal, line.strip_prefix("$ ")) {
                 ("1", None) if line == "^C" => {
                     self.cluster().interrupt();
+                    self.end_has_begun();
                     self.expect_console(&output);
                 }
                 ("1", None) => self.expect_console(&output),
@@ -199,8 +227,11 @@ impl Scene {
                 ("1", Some(command)) => self.start(command, &output),
                 ("2", Some(command)) => self.command(command, &output),
                 ("3", Some("curl localhost:8086")) if output.is_empty() => self.ask_and_wait(line),
+                ("3", Some(REDIS_SERVER)) if output.is_empty() => self.start_redis(line),
                 ("3", None) => self.expect_answer(line, &output),
-                ("3", _) => self.refuse("terminal 3 is for a curl that has to wait:", line),
+                ("3", _) => {
+                    self.refuse("terminal 3 is for a curl that has to wait, or Redis:", line)
+                }
                 _ => self.refuse("who prints this?", line),
             }
         }
@@ -249,7 +280,10 @@ impl Scene {
             words => words,
         };
         let (mut command, console) = match (words, self.program) {
-            (["cargo", "run", "--bin", name], Program::Step) => (step(name), console),
+            (["cargo", "run", "--bin", name], Program::Step) => {
+                let installed = self.installed.as_ref().map(Installed::command);
+                (installed.unwrap_or_else(|| step(name)), console)
+            }
             (["cargo", "run", "--bin", name], Program::NodeTwin) => (node(name), Console::Read),
             (["node", file], _) => match twin(file) {
                 Some(name) => (node(name), console),
@@ -258,6 +292,10 @@ impl Scene {
             _ => self.refuse("cannot run this:", line),
         };
         command.envs(port.map(|port| ("PORT", port.to_string())));
+        if let Some((redis, _)) = &self.redis {
+            // A busy machine is no reason to say that Redis does not answer.
+            command.env("REDIS_URL", redis.url()).env("REDIS_MILLISECONDS", "5000");
+        }
         command.envs(settings);
         Cluster::spawn(command, console)
     }
@@ -265,8 +303,11 @@ impl Scene {
     /// Terminal 2.
     ///
     /// - `curl`, see [`Scene::curl`], where `|| echo TEXT` may follow for a failure
-    /// - `kill [-SIGNAL] PID …`
+    /// - `kill [-SIGNAL] PID …`: TTIN and TTOU only to the primary, which has more or fewer workers
+    ///   then. The console shows what comes of HUP to the primary
+    /// - `mv target/…/NAME target/…/NAME`, of the program that the scene runs
     /// - `ps -o pid,ppid -p PID,…`: asked again until it shows what the scene shows
+    /// - `redis-cli …`, to the Redis server of terminal 3
     /// - `sleep N`: for people; this test looks until it sees what it should
     /// - a second `cargo run`, which has to end by itself
     fn command(&mut self, line: &str, output: &[&str]) {
@@ -276,12 +317,15 @@ impl Scene {
         };
         let words = self.words(command);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        self.reloads = false;
         match words[..] {
             ["curl", ref words @ ..] => {
                 let (mut printed, answered) = self.curl(line, words);
                 printed.extend(otherwise.filter(|_| !answered).map(str::to_owned));
                 self.compare(output, &printed);
-                self.forget_who_is_who();
+                if !output.iter().any(|line| names_a_worker(line)) {
+                    self.forget_who_is_who();
+                }
             }
             _ if otherwise.is_some() => self.refuse("`||` after curl only:", line),
             ["kill", ref words @ ..] => {
@@ -300,11 +344,20 @@ impl Scene {
                     if !self.cluster().has(pid) {
                         self.refuse("it has ended already:", line);
                     }
+                    let is_primary = pid == self.cluster().primary;
+                    let scales = matches!(signal, Signal::SIGTTIN | Signal::SIGTTOU);
+                    if scales && !is_primary {
+                        self.refuse("that would stop it:", line);
+                    }
+                    self.reloads |= is_primary && signal == Signal::SIGHUP;
                     self.cluster().send(signal, pid);
                     // Whoever types the next command finds it done; this test is faster than that.
                     match signal {
                         Signal::SIGCONT => {}
                         Signal::SIGSTOP => until("it should be stopped", || is_stopped(pid)),
+                        // The console shows what comes of it.
+                        _ if scales || self.reloads => {}
+                        _ if is_primary => self.end_has_begun(),
                         _ => until("a process that was sent a signal should be dead", || {
                             is_dead(pid)
                         }),
@@ -312,6 +365,17 @@ impl Scene {
                 }
                 self.compare(output, &[]);
             }
+            ["mv", from, to] => {
+                let there = [from, to].map(|path| path.strip_prefix("target/")?.rsplit('/').next());
+                let ([Some(from), Some(to)], Some(installed)) = (there, &self.installed) else {
+                    self.refuse("cannot move this:", line);
+                };
+                if let Err(error) = installed.rename(from, to) {
+                    self.refuse(&format!("{error}:"), line);
+                }
+                self.compare(output, &[]);
+            }
+            ["redis-cli", ref words @ ..] => self.redis_cli(words, line, output),
             ["sleep", seconds] if seconds.parse::<u8>().is_ok() => self.compare(output, &[]),
             ["ps", "-o", "pid,ppid", "-p", pids] => self.expect_processes(pids, line, output),
             _ => {
@@ -320,6 +384,14 @@ impl Scene {
                 self.compare(output, &lines);
             }
         }
+    }
+
+    /// Waits until the primary takes in nobody any more: it is dead, or about to end.
+    fn end_has_begun(&self) {
+        let Cluster { primary, port, .. } = self.cluster();
+        until("a primary that was sent a signal should be dead, or refuse new connections", || {
+            is_dead(*primary) || TcpStream::connect((Ipv4Addr::LOCALHOST, port.number)).is_err()
+        });
     }
 
     /// The words of a command; one in single quotes may hold spaces.
@@ -334,46 +406,101 @@ impl Scene {
         words
     }
 
-    /// `curl localhost:8086[/PATH]`, of whose options these are honoured: `-s`, `-o /dev/null` and
-    /// `-w TEXT` with `%{http_code}` and `\n` in it.
+    /// `curl localhost:8086[/PATH] …`, of whose options these are honoured: `-s`, `-o /dev/null`,
+    /// `-w TEXT` with `%{http_code}` and `\n` in it, and `-b JAR -c JAR`. Of several addresses the
+    /// connection is kept.
     ///
     /// Returns what it prints, and whether it was answered.
-    fn curl(&self, line: &str, words: &[&str]) -> (Vec<String>, bool) {
-        let (mut silent, mut shown, mut format, mut path) = (false, true, "", None);
+    fn curl(&mut self, line: &str, words: &[&str]) -> (Vec<String>, bool) {
+        let (mut silent, mut shown, mut format) = (false, true, "");
+        let (mut sent_from, mut kept_in, mut paths) = (None, None, Vec::new());
         let mut words = words.iter();
         while let Some(word) = words.next() {
             match *word {
                 "-s" => silent = true,
                 "-o" if words.next() == Some(&"/dev/null") => shown = false,
                 "-w" => format = words.next().unwrap_or_else(|| self.refuse("what?", line)),
+                "-b" => sent_from = words.next().copied(),
+                "-c" => kept_in = words.next().copied(),
                 url => {
                     let rest = url.strip_prefix("localhost:8086");
                     let rest = rest.filter(|rest| rest.is_empty() || rest.starts_with('/'));
-                    let rest = rest.filter(|_| path.is_none());
-                    path = Some(rest.unwrap_or_else(|| self.refuse("what is this to curl?", line)));
+                    let rest = rest.unwrap_or_else(|| self.refuse("what is this to curl?", line));
+                    paths.push(if rest.is_empty() { "/" } else { rest });
                 }
             }
         }
-        let Some(path) = path else { self.refuse("where?", line) };
+        if paths.is_empty() {
+            self.refuse("where?", line);
+        }
         if !shown && !silent {
             self.refuse("curl would draw a progress bar, without `-s`:", line);
         }
-        let path = if path.is_empty() { "/" } else { path };
-        let page = self.cluster().get(path);
-        let code = page.as_ref().map_or(0, |page| page.status);
-        let mut printed = match &page {
-            Ok(page) if shown => page.body.clone(),
-            Err(ureq::Error::Io(error)) if !silent => match error.kind() {
-                std::io::ErrorKind::UnexpectedEof => {
-                    "curl: (52) Empty reply from server\n".to_owned()
-                }
-                _ => format!("curl: {error}\n"),
-            },
-            Err(error) if !silent => format!("curl: {error}\n"),
-            Ok(_) | Err(_) => String::new(),
+        if sent_from != kept_in {
+            self.refuse("curl should read one jar, and write the same:", line);
+        }
+        let (agent, mut printed, mut answered) =
+            (agent_that_keeps_its_connection(), String::new(), false);
+        for path in paths {
+            let jar = sent_from.and_then(|jar| self.jars.get(jar)).map(String::as_str);
+            let page = self.cluster().get_with_cookie(&agent, path, jar);
+            let code = page.as_ref().map_or(0, |(page, _)| page.status);
+            printed += &match &page {
+                Ok((page, _)) if shown => page.body.clone(),
+                Err(ureq::Error::Io(error)) if !silent => match error.kind() {
+                    std::io::ErrorKind::UnexpectedEof => {
+                        "curl: (52) Empty reply from server\n".to_owned()
+                    }
+                    _ => format!("curl: {error}\n"),
+                },
+                Err(error) if !silent => format!("curl: {error}\n"),
+                Ok(_) | Err(_) => String::new(),
+            };
+            printed += &format.replace("%{http_code}", &format!("{code:03}")).replace("\\n", "\n");
+            answered = page.is_ok();
+            let cookie = page.ok().and_then(|(_, cookie)| cookie);
+            self.jars.extend(kept_in.map(str::to_owned).zip(cookie));
+        }
+        (printed.lines().map(str::to_owned).collect(), answered)
+    }
+
+    /// Terminal 3: Redis is started, at the same port where it has been before.
+    fn start_redis(&mut self, line: &str) {
+        match &mut self.redis {
+            Some((_, true)) => self.refuse("terminal 3 is busy:", line),
+            Some((redis, runs)) => {
+                redis.start_again();
+                *runs = true;
+            }
+            none => *none = Some((Redis::start(), true)),
+        }
+    }
+
+    /// `redis-cli …`, as it prints in a terminal. `shutdown` ends the server of terminal 3.
+    fn redis_cli(&mut self, words: &[&str], line: &str, output: &[&str]) {
+        let Some((redis, true)) = &mut self.redis else {
+            self.refuse("terminal 3 has to start Redis first:", line)
         };
-        printed += &format.replace("%{http_code}", &format!("{code:03}")).replace("\\n", "\n");
-        (printed.lines().map(str::to_owned).collect(), page.is_ok())
+        if words == ["shutdown"] {
+            redis.shut_down();
+            self.redis.as_mut().expect("it has run").1 = false;
+            return self.compare(output, &[]);
+        }
+        let here = |word: &&str| {
+            let is_known = |it: &&(String, String)| word.contains(&it.0);
+            let known = self.sessions.iter().find(is_known);
+            known.map_or(word.to_string(), |(there, here)| word.replace(there, here))
+        };
+        let words: Vec<String> = words.iter().map(here).collect();
+        let printed = redis.cli_of_a_terminal(&words);
+        for (there, here) in output.iter().zip(&printed) {
+            if let Some((there, here)) = session(there).zip(session(here))
+                && !self.sessions.iter().any(|it| it.0 == there || it.1 == here)
+            {
+                self.sessions.push((there.to_owned(), here.to_owned()));
+            }
+        }
+        self.compare(output, &printed);
     }
 
     /// Terminal 3: asks for the page, and lets the answer be.
@@ -428,8 +555,8 @@ impl Scene {
         let cluster = self.cluster_mut();
         let printed: Vec<_> = expected.iter().map_while(|_| cluster.next_line(DEADLINE)).collect();
         self.compare(expected, &printed);
-        // It is about to end, and a scene has to show that.
-        if expected.iter().any(|line| line.starts_with("Error: ")) {
+        // It is about to end, and a scene has to show that. A reload may fail without that.
+        if !self.reloads && expected.iter().any(|line| line.starts_with("Error: ")) {
             let primary = self.cluster().primary;
             until("a program should end once it has said `Error: …`", || is_dead(primary));
         }
@@ -548,16 +675,20 @@ impl Scene {
         let mut ways = self.names.clone();
         let mut row = 0;
         while row < expected.len() {
-            // Workers that start side by side print in any order: any of them is any other. And
-            // `ps` sorts by ids, which are others here.
-            let free = |line: &&&str| is_start(line) || is_row(line);
-            let rows = expected[row..].iter().take_while(free).count().max(1);
+            // Workers that start or die side by side print in any order: any of them is any other.
+            // And `ps` sorts by ids, which are others here.
+            let lines = &expected[row..];
+            let starts = lines.iter().take_while(|line| is_start(line) || is_row(line)).count();
+            let deaths = lines.chunks_exact(2).take_while(|lines| is_death(lines[0])).count();
+            let both = events(lines)
+                .into_iter()
+                .take_while(|lines| is_start(lines[0]) || (is_death(lines[0]) && lines.len() == 2));
+            let rows = if self.reloads { both.map(<[_]>::len).sum() } else { starts + 2 * deaths };
+            let rows = rows.max(1);
+            let (lines, printed) = (events(&lines[..rows]), events(&printed[row..row + rows]));
             ways = ways
                 .iter()
-                .flat_map(|names| {
-                    let rows = row..row + rows;
-                    self.unify_any_order(names, &expected[rows.clone()], &printed[rows])
-                })
+                .flat_map(|names| self.unify_any_order(names, &lines, &printed))
                 .collect();
             ways.sort();
             ways.dedup();
@@ -566,13 +697,22 @@ impl Scene {
         ways
     }
 
-    fn unify_any_order(&self, names: &Names, expected: &[&str], printed: &[String]) -> Vec<Names> {
+    /// Every way to name the processes that makes the events `printed` those `expected`, in some
+    /// order.
+    fn unify_any_order(
+        &self,
+        names: &Names,
+        expected: &[&[&str]],
+        printed: &[&[String]],
+    ) -> Vec<Names> {
         let Some((first, rest)) = expected.split_first() else { return vec![names.clone()] };
         let mut ways = Vec::new();
-        for (at, line) in printed.iter().enumerate() {
-            if let Some(names) = self.unify(names, first, line) {
-                let mut others = printed.to_vec();
-                others.remove(at);
+        for (at, lines) in printed.iter().enumerate().filter(|(_, it)| it.len() == first.len()) {
+            let mut pairs = first.iter().zip(*lines);
+            let named = pairs
+                .try_fold(names.clone(), |names, (left, right)| self.unify(&names, left, right));
+            if let Some(names) = named {
+                let others = [&printed[..at], &printed[at + 1..]].concat();
                 ways.extend(self.unify_any_order(&names, rest, &others));
             }
         }
@@ -623,9 +763,12 @@ impl Scene {
         let port = self.cluster.as_ref().map(|cluster| cluster.port.number).unwrap_or_default();
         let line = line.replace(&format!("PORT={port}:"), "PORT=8086:");
         let line = line.replace(&format!("127.0.0.1:{port}"), "127.0.0.1:8086");
-        // EADDRINUSE, errno(3) of each system.
-        let macos = ("(os error 48)", "(os error 98)");
-        if cfg!(target_os = "macos") { line.replace(macos.0, macos.1) } else { line }
+        let there = |line: String, (there, here): &(String, String)| line.replace(here, there);
+        let line = self.sessions.iter().fold(line, there);
+        // EADDRINUSE and ECONNREFUSED, errno(3) of each system.
+        let macos = [("(os error 48)", "(os error 98)"), ("(os error 61)", "(os error 111)")];
+        let of_linux = |line: String, (macos, linux): (&str, &str)| line.replace(macos, linux);
+        if cfg!(target_os = "macos") { macos.into_iter().fold(line, of_linux) } else { line }
     }
 
     /// A line that was printed, with the scene's process ids where they are known.
@@ -698,6 +841,33 @@ fn permutations(items: &[i32]) -> Vec<Vec<i32>> {
 /// port.
 fn is_start(line: &str) -> bool {
     line.ends_with("번 워커 실행") || line.starts_with("listen EADDRINUSE: ")
+}
+
+/// Whether it is a page that says which worker answered.
+fn names_a_worker(line: &str) -> bool {
+    line.contains("번 워커, ")
+}
+
+/// The id of a session in `line`, 32 hexadecimal digits, where there is one.
+fn session(line: &str) -> Option<&str> {
+    let words = line.split(|letter: char| !letter.is_ascii_hexdigit());
+    words.into_iter().find(|word| word.len() == 32)
+}
+
+/// Whether it is the first of the two lines of a worker's death.
+fn is_death(line: &str) -> bool {
+    line.ends_with("번 워커가 종료되었습니다")
+}
+
+/// Splits lines so that the two of a death stay together.
+fn events<T: AsRef<str>>(mut lines: &[T]) -> Vec<&[T]> {
+    let mut events = Vec::new();
+    while let Some(first) = lines.first() {
+        let (event, rest) = lines.split_at(lines.len().min(1 + is_death(first.as_ref()) as usize));
+        events.push(event);
+        lines = rest;
+    }
+    events
 }
 
 /// Whether it is a command that runs a Node twin by name.

@@ -1,0 +1,461 @@
+//! The tables and plots of the page "How fast is it?", made from the data file alone: after a run by
+//! the bench, and by the test that holds them together.
+
+#[path = "plot.rs"]
+mod plot;
+
+use serde_json::Value;
+
+/// The file with all that was measured; the others in its folder are made from it.
+pub const DATA: &str = "data.json";
+
+/// What tables and plots call each server: where it is no step, in Korean and in English.
+const TITLES: [(&str, &str, &str); 4] = [
+    ("nginx", "nginx", "nginx"),
+    ("node", "Node cluster", "Node cluster"),
+    ("pm2", "pm2", "pm2"),
+    ("pm2_graceful", "pm2, 마무리하는 페이지", "pm2, graceful page"),
+];
+
+/// What is missing of a step that was not built; of the others it is the name of a tool.
+pub const BINARY: &str = "binary";
+
+pub const LANGUAGES: [&str; 2] = ["ko", "en"];
+
+/// The data file's text.
+pub fn text(data: &Value) -> String {
+    let mut text = serde_json::to_string_pretty(data).expect("it is made of plain values");
+    text.push('\n');
+    text
+}
+
+/// Every file that is made from the data: its name and its text.
+pub fn files(data: &Value) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    for (name, _) in TABLES {
+        for language in LANGUAGES {
+            let text = table(data, name, language).expect("it is in TABLES");
+            files.push((format!("{name}.{language}.md"), text));
+        }
+    }
+    files.extend(plots(data).into_iter().map(|(name, text)| (format!("{name}.svg"), text)));
+    files
+}
+
+pub type Make = fn(&Value, &str) -> Table;
+
+/// The tables, and what makes each of all that was measured, in a language.
+pub const TABLES: [(&str, Make); 7] = [
+    ("machine", machine),
+    ("start", start),
+    ("load", load),
+    ("memory", memory),
+    ("reload", reload),
+    ("grow", grow),
+    ("build", build),
+];
+
+pub struct Table {
+    head: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+/// A table, in Markdown.
+pub fn table(data: &Value, name: &str, language: &str) -> Option<String> {
+    let (_, make) = TABLES.iter().find(|(known, _)| *known == name)?;
+    let Table { head, rows } = make(data, language);
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    // Numbers stand at the right, words at the left.
+    let is_number = |cell: &String| cell.starts_with(|first: char| first.is_ascii_digit());
+    let has_numbers =
+        |column: usize| name != "machine" && rows.iter().any(|row| is_number(&row[column]));
+    let rule = (0..head.len())
+        .map(|column| if column > 0 && has_numbers(column) { "--:" } else { "---" }.to_owned());
+    let rule: Vec<String> = rule.collect();
+    let rows: String = rows.iter().map(|row| line(row)).collect();
+    Some(line(&head) + &line(&rule) + &rows)
+}
+
+/// Picks the words of a language.
+fn say(language: &str, korean: &str, english: &str) -> String {
+    if language == "ko" { korean } else { english }.to_owned()
+}
+
+fn heads<const N: usize>(language: &str, heads: [(&str, &str); N]) -> Vec<String> {
+    heads.map(|(korean, english)| say(language, korean, english)).into()
+}
+
+fn title(name: &str, language: &str) -> String {
+    let title = TITLES.iter().find(|(known, ..)| *known == name);
+    title.map_or(format!("`{name}`"), |(_, korean, english)| say(language, korean, english))
+}
+
+/// What was measured of a server: the numbers of all rounds.
+struct Sample(Vec<f64>);
+
+impl Sample {
+    /// `None` where there is none.
+    fn of(part: &Value, name: &str, what: &str) -> Option<Sample> {
+        let all = part["subjects"][name][what].as_array()?;
+        let mut all: Vec<f64> = all.iter().filter_map(Value::as_f64).collect();
+        all.sort_by(f64::total_cmp);
+        (!all.is_empty()).then_some(Sample(all))
+    }
+
+    fn least(&self) -> f64 {
+        self.0[0]
+    }
+
+    fn most(&self) -> f64 {
+        self.0[self.0.len() - 1]
+    }
+
+    fn median(&self) -> f64 {
+        let middle = self.0.len() / 2;
+        let both = [self.0[self.0.len() - 1 - middle], self.0[middle]];
+        (both[0] + both[1]) / 2.0
+    }
+
+    /// The median and the spread: `12 (10–15)`.
+    fn told(&self) -> String {
+        let all = [self.median(), self.least(), self.most()].map(number);
+        // No line breaks around the dash.
+        format!("{} ({}\u{2060}–\u{2060}{})", all[0], all[1], all[2])
+    }
+}
+
+/// A number with three digits that count, at the least: `0.41`, `12.3`, `1,234,567`.
+fn number(number: f64) -> String {
+    match number {
+        0.0 => "0".to_owned(),
+        ..10.0 => format!("{number:.2}"),
+        ..100.0 => format!("{number:.1}"),
+        _ => whole(number.round() as u64),
+    }
+}
+
+/// `1,234,567`.
+fn whole(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Why there is nothing of a server.
+fn why_not(part: &Value, name: &str, language: &str) -> String {
+    match part["subjects"][name]["missing"].as_str() {
+        Some(BINARY) => say(language, "빌드하지 않음", "not built"),
+        Some(tool) => not_installed(tool, language),
+        None if part["subjects"][name]["failed"] == true => say(language, "실패", "failed"),
+        None if part["wrk"] == false => not_installed("wrk", language),
+        None => say(language, "측정하지 않음", "not measured"),
+    }
+}
+
+fn not_installed(tool: &str, language: &str) -> String {
+    say(language, &format!("{tool} 설치되지 않음"), &format!("{tool} not installed"))
+}
+
+/// What a table says of a server's numbers.
+fn cell(part: &Value, name: &str, what: &str, language: &str) -> String {
+    let sample = Sample::of(part, name, what);
+    sample.map_or_else(|| why_not(part, name, language), |sample| sample.told())
+}
+
+const ALL: [&str; 8] =
+    ["nginx", "00_fork", "03_respawn", "05_handoff", "07_reload", "09_redis", "node", "pm2"];
+const LOADED: [&str; 7] =
+    ["nginx", "00_fork", "05_handoff", "07_reload", "09_redis", "node", "pm2"];
+const GROWING: [&str; 4] = ["nginx", "00_fork", "05_handoff", "node"];
+
+fn machine(data: &Value, language: &str) -> Table {
+    let machine = &data["machine"];
+    let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+    let parts = data["parts"].as_object();
+    let parts: Vec<&Value> = parts.into_iter().flat_map(|parts| parts.values()).collect();
+    let mut dates: Vec<String> = parts.iter().map(|part| text(&part["date"])).collect();
+    dates.sort();
+    dates.dedup();
+    let seconds: u64 = parts.iter().filter_map(|part| part["seconds"].as_u64()).sum();
+    let mut rows = vec![
+        vec![say(language, "날짜", "date"), dates.join(", ")],
+        vec![
+            say(language, "걸린 시간", "time it took"),
+            say(language, &format!("{seconds}초"), &format!("{seconds} seconds")),
+        ],
+        vec![say(language, "시스템", "system"), text(&machine["system"])],
+        vec![
+            say(language, "프로세서", "processor"),
+            format!(
+                "{}{}",
+                machine["cpu"].as_str().map_or(String::new(), |cpu| format!("{cpu}, ")),
+                say(
+                    language,
+                    &format!("CPU {}개", machine["cores"]),
+                    &format!("{} CPUs", machine["cores"])
+                )
+            ),
+        ],
+    ];
+    for (tool, version) in machine["versions"].as_object().into_iter().flatten() {
+        let version = version.as_str().map(str::to_owned);
+        rows.push(vec![
+            tool.clone(),
+            version.unwrap_or_else(|| say(language, "설치되지 않음", "not installed")),
+        ]);
+    }
+    Table { head: heads(language, [("무엇", "what"), ("값", "value")]), rows }
+}
+
+fn start(data: &Value, language: &str) -> Table {
+    let head = heads(
+        language,
+        [
+            ("서버", "server"),
+            ("시작해서 모두 응답할 때까지, ms", "start until all answer, ms"),
+            ("죽인 뒤 새 워커가 응답할 때까지, ms", "kill until the new one answers, ms"),
+        ],
+    );
+    let rows = ALL.map(|name| {
+        let kill = match name {
+            // It replaces nobody.
+            "00_fork" => "–".to_owned(),
+            _ => cell(&data["parts"]["kill"], name, "ms", language),
+        };
+        vec![title(name, language), cell(&data["parts"]["start"], name, "ms", language), kill]
+    });
+    Table { head, rows: rows.into() }
+}
+
+fn load(data: &Value, language: &str) -> Table {
+    let head = heads(
+        language,
+        [
+            ("서버", "server"),
+            ("킵얼라이브, 초당 요청", "keep-alive, requests a second"),
+            ("99번째 백분위수, ms", "99th percentile, ms"),
+            ("요청마다 새 연결, 초당 요청", "a connection each, requests a second"),
+            ("99번째 백분위수, ms", "99th percentile, ms"),
+        ],
+    );
+    let kinds = ["keep-alive a second", "keep-alive p99 ms", "each a second", "each p99 ms"];
+    let part = &data["parts"]["load"];
+    let rows = LOADED.map(|name| {
+        let cells = kinds.map(|kind| cell(part, name, kind, language));
+        [vec![title(name, language)], cells.into()].concat()
+    });
+    Table { head, rows: rows.into() }
+}
+
+fn memory(data: &Value, language: &str) -> Table {
+    let head = heads(
+        language,
+        [
+            ("서버", "server"),
+            ("워커 하나, MB", "a worker, MB"),
+            ("마스터 프로세스, MB", "the primary, MB"),
+        ],
+    );
+    let part = &data["parts"]["load"];
+    let rows = LOADED.map(|name| {
+        let cells = ["worker MB", "primary MB"].map(|what| cell(part, name, what, language));
+        [vec![title(name, language)], cells.into()].concat()
+    });
+    Table { head, rows: rows.into() }
+}
+
+fn reload(data: &Value, language: &str) -> Table {
+    let head = heads(
+        language,
+        [
+            ("서버", "server"),
+            ("연결", "connections"),
+            ("리로드", "reloads"),
+            ("요청", "requests"),
+            ("잃은 요청", "lost"),
+        ],
+    );
+    let modes =
+        [("keep-alive", "킵얼라이브", "keep-alive"), ("each", "요청마다 새로", "one a request")];
+    let part = &data["parts"]["reload"];
+    let mut rows = Vec::new();
+    for name in ["07_reload", "nginx", "pm2", "pm2_graceful"] {
+        for (mode, korean, english) in modes {
+            let runs = part["subjects"][name][mode].as_array();
+            let sum = |runs: &Vec<Value>, what: &str| {
+                whole(runs.iter().filter_map(|run| run[what].as_u64()).sum())
+            };
+            let cells = match runs {
+                Some(runs) => ["reloads", "requests", "lost"].map(|what| sum(runs, what)),
+                None => [why_not(part, name, language), "–".to_owned(), "–".to_owned()],
+            };
+            let first = [title(name, language), say(language, korean, english)];
+            rows.push([first.as_slice(), &cells].concat());
+        }
+    }
+    Table { head, rows }
+}
+
+/// The numbers of workers that were tried.
+fn counts(part: &Value) -> Vec<u64> {
+    part["workers"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect()
+}
+
+fn grow(data: &Value, language: &str) -> Table {
+    let part = &data["parts"]["grow"];
+    let mut head = heads(language, [("서버", "server"), ("무엇", "what")]);
+    head.extend(counts(part).iter().map(|count| match count {
+        1 => say(language, "워커 1개", "1 worker"),
+        _ => say(language, &format!("{count}개"), &count.to_string()),
+    }));
+    let kinds = [
+        ("ms", "시작, ms", "start, ms"),
+        ("worker MB", "워커 하나, MB", "a worker, MB"),
+        ("a second", "초당 요청", "requests a second"),
+    ];
+    let mut rows = Vec::new();
+    for name in GROWING {
+        for (what, korean, english) in kinds {
+            let cells = counts(part).into_iter().map(|count| {
+                let sample = Sample::of(part, name, &format!("{count} {what}"));
+                sample
+                    .map_or_else(|| why_not(part, name, language), |sample| number(sample.median()))
+            });
+            let first = [title(name, language), say(language, korean, english)];
+            rows.push(first.into_iter().chain(cells).collect());
+        }
+    }
+    Table { head, rows }
+}
+
+fn build(data: &Value, language: &str) -> Table {
+    let head = heads(
+        language,
+        [("명령", "command"), ("크레이트", "crates"), ("첫 빌드, 초", "first build, seconds")],
+    );
+    let sets = data["parts"]["build"]["sets"].as_array();
+    let rows = sets.into_iter().flatten().map(|set| {
+        let text = |name: &str| set[name].as_str().unwrap_or_default();
+        let features = match text("features") {
+            "" => String::new(),
+            features => format!(" --features {features}"),
+        };
+        let seconds = set["seconds"].as_f64().map_or(String::new(), number);
+        vec![
+            format!("`cargo build{features} --bin {}`", text("binary")),
+            set["crates"].to_string(),
+            seconds,
+        ]
+    });
+    Table { head, rows: rows.collect() }
+}
+
+/// The plots, in English as every figure of the book.
+fn plots(data: &Value) -> Vec<(&'static str, String)> {
+    let parts = &data["parts"];
+    let rows = |part: &Value, names: &[&str], what: &str| {
+        let rows = names.iter().map(|name| {
+            let sample = Sample::of(part, name, what);
+            plot::Row {
+                name: title(name, "en").replace('`', ""),
+                value: sample.map(|all| [all.least(), all.median(), all.most()]).ok_or_else(|| {
+                    // The tool's name has no room there.
+                    let why = why_not(part, name, "en");
+                    ["not installed", "not built", "failed"]
+                        .into_iter()
+                        .find(|short| why.ends_with(short))
+                        .unwrap_or("not measured")
+                }),
+            }
+        });
+        rows.collect::<Vec<_>>()
+    };
+    let without_00: Vec<&str> = ALL.into_iter().filter(|name| *name != "00_fork").collect();
+    let lines = |what: &str| {
+        let part = &parts["grow"];
+        let lines = GROWING.map(|name| {
+            let points = counts(part).into_iter().filter_map(|count| {
+                let sample = Sample::of(part, name, &format!("{count} {what}"))?;
+                Some((count, sample.median()))
+            });
+            (title(name, "en").replace('`', ""), points.collect())
+        });
+        lines.to_vec()
+    };
+    let (start, kill, load) = (&parts["start"], &parts["kill"], &parts["load"]);
+    vec![
+        (
+            "start",
+            plot::dots(
+                "start",
+                "From the start until all workers answer",
+                "ms",
+                &rows(start, &ALL, "ms"),
+            ),
+        ),
+        (
+            "kill",
+            plot::dots(
+                "kill",
+                "From a kill until the new worker answers",
+                "ms",
+                &rows(kill, &without_00, "ms"),
+            ),
+        ),
+        (
+            "keep-alive",
+            plot::bars(
+                "keep-alive",
+                "Requests a second, keep-alive",
+                "requests a second",
+                &rows(load, &LOADED, "keep-alive a second"),
+            ),
+        ),
+        (
+            "each",
+            plot::bars(
+                "each",
+                "Requests a second, a connection each",
+                "requests a second",
+                &rows(load, &LOADED, "each a second"),
+            ),
+        ),
+        (
+            "memory",
+            plot::bars(
+                "memory",
+                "Memory of a worker after the load",
+                "MB",
+                &rows(load, &LOADED, "worker MB"),
+            ),
+        ),
+        (
+            "grow-start",
+            plot::lines("grow-start", "Start, by the number of workers", "ms", &lines("ms")),
+        ),
+        (
+            "grow-memory",
+            plot::lines(
+                "grow-memory",
+                "Memory of a worker, by the number of workers",
+                "MB",
+                &lines("worker MB"),
+            ),
+        ),
+        (
+            "grow-load",
+            plot::lines(
+                "grow-load",
+                "Requests a second, by the number of workers",
+                "requests a second",
+                &lines("a second"),
+            ),
+        ),
+    ]
+}

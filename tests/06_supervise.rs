@@ -1,0 +1,18 @@
+//! Step 06: the primary has patience, a limit and a clean end, and as many workers as it is told.
+
+use support::transcript::play_all;
+
+support::promises_of_every_supervisor!("06_supervise");
+support::promises! { "06_supervise":
+    the_page_is_the_same_for_every_path_and_method
+    hung_up_it_ends_in_order
+    #[ignore = "takes a minute"]
+    without_max_failures_set_it_is_15
+    #[ignore = "needs memory for 1,024 workers"]
+    there_are_never_more_than_1024_workers
+}
+
+#[test]
+fn the_console_is_what_the_book_shows() {
+    play_all("06_");
+}

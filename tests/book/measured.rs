@@ -1,0 +1,99 @@
+//! What was measured: one data file, and the tables and plots that are made from it.
+
+#[path = "../../benches/measure/report.rs"]
+mod report;
+
+use std::env;
+
+use expect_test::expect_file;
+use serde_json::Value;
+
+use crate::page::{LANGUAGES, PAGES, files, read, root};
+use crate::problems::Problems;
+
+const FOLDER: &str = "book/measured";
+
+#[test]
+fn the_measured_tables_and_plots_are_those_of_the_data_file() {
+    let mut problems = Problems::default();
+    let data = data();
+    let mut made = report::files(&data);
+    made.push((report::DATA.to_owned(), report::text(&data)));
+    for (name, fresh) in &made {
+        let file = expect_file![root().join(FOLDER).join(name)];
+        if env::var_os("UPDATE_EXPECT").is_some() {
+            file.assert_eq(fresh);
+        }
+        if file.data() != *fresh {
+            problems.add(format!(
+                "{FOLDER}/{name} is not what {FOLDER}/{} makes of it. To refresh it:\n\n    \
+                 UPDATE_EXPECT=1 cargo test --test book\n\n  It should be:\n\n{fresh}",
+                report::DATA
+            ));
+        }
+    }
+    for file in files(FOLDER, "") {
+        if !made.iter().any(|(name, _)| file == format!("{FOLDER}/{name}")) {
+            problems.add(format!("{file} is made from nothing that was measured: remove it"));
+        }
+    }
+    problems.report();
+}
+
+#[test]
+fn every_measured_table_and_plot_is_shown_in_both_languages() {
+    let mut problems = Problems::default();
+    for (name, _) in report::files(&data()) {
+        let file = format!("{FOLDER}/{name}");
+        // A table is of one language, a plot of both.
+        let languages = LANGUAGES.iter().filter(|language| {
+            name.ends_with(".svg") || name.ends_with(&format!(".{language}.md"))
+        });
+        for language in languages {
+            let mut pages = PAGES.iter().filter(|page| page.language() == Some(language));
+            if !pages.any(|page| page.includes.iter().any(|include| include.file == file)) {
+                problems.add(format!("no page in book/{language} includes {file}"));
+            }
+        }
+    }
+    problems.report();
+}
+
+#[test]
+fn the_page_on_speed_says_with_how_many_connections_it_was_measured() {
+    let data = data();
+    let mut problems = Problems::default();
+    for page in PAGES.iter().filter(|page| page.name() == "speed.md") {
+        for part in ["load", "reload", "grow"] {
+            let Some(connections) = data["parts"][part]["connections"].as_u64() else { continue };
+            let connections = connections.to_string();
+            let mut words = page.source.split(|letter: char| !letter.is_ascii_digit());
+            if !words.any(|word| word == connections) {
+                let told = format!("`{part}` was measured with {connections} connections: say so");
+                problems.at(&page.path, 1, told);
+            }
+        }
+    }
+    problems.report();
+}
+
+#[test]
+fn the_book_shows_nothing_that_was_measured_in_a_hurry() {
+    let mut problems = Problems::default();
+    for (part, measured) in data()["parts"].as_object().expect("it has parts") {
+        if measured["quick"] != false {
+            problems.add(format!(
+                "{FOLDER}/{}: `{part}` is of a run with --quick, which only shows that it works. \
+                 Measure it: cargo bench --all-features -- --into-book {part}",
+                report::DATA
+            ));
+        }
+    }
+    problems.report();
+}
+
+fn data() -> Value {
+    let path = format!("{FOLDER}/{}", report::DATA);
+    let text = read(&path).unwrap_or_else(|problem| panic!("{problem}"));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
