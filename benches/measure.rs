@@ -4,6 +4,8 @@
 //! and plots of the page "How fast is it?" beside it. `cargo bench --all-features -- --help` says
 //! what else it can do.
 
+#[path = "measure/accepting.rs"]
+mod accepting;
 #[path = "measure/load.rs"]
 mod load;
 #[path = "measure/machine.rs"]
@@ -31,6 +33,7 @@ use options::{Options, Wanted};
 use parts::{Bench, PARTS, Part};
 
 fn main() -> ExitCode {
+    accepting::run_if_told();
     let done = match Options::read(env::args().skip(1)) {
         Ok(Wanted::Nothing(why)) => {
             println!("{why}");

@@ -201,7 +201,8 @@ fn kill(bench: &Bench) -> Result<Value, String> {
 }
 
 fn load(bench: &Bench) -> Result<Value, String> {
-    let names = ["nginx", "00_fork", "05_handoff", "07_reload", "09_redis", "node", "pm2"];
+    let names =
+        ["nginx", "00_fork", "accepting", "05_handoff", "07_reload", "09_redis", "node", "pm2"];
     let subjects = bench.rounds_of(bench.rounds(5), &names, |subject, bench| {
         let mut measured = Vec::new();
         if !is_installed("wrk") {
@@ -209,8 +210,8 @@ fn load(bench: &Bench) -> Result<Value, String> {
         }
         let (mut server, _) = subject.start_and_wait(WORKERS)?;
         let headers = server.visitor()?;
-        warm(&server, bench, CONNECTIONS, &headers)?;
         for mode in Mode::BOTH {
+            warm(&server, bench, mode, CONNECTIONS, &headers)?;
             let load = load::run(&server, mode, CONNECTIONS, bench.seconds(2), &headers)?;
             measured.push((format!("{} a second", mode.name()), digits(load.per_second)));
             measured.push((format!("{} p99 ms", mode.name()), digits(load.p99)));
@@ -226,14 +227,18 @@ fn load(bench: &Bench) -> Result<Value, String> {
     }))
 }
 
-/// Node compiles what it runs often, while it runs: only what is warm is measured.
+/// Loads a server for a while, so that what is measured then is warm: a second, and one with a page in
+/// JavaScript for longer. Node compiles what has run often enough in each worker, and what
+/// a connection costs is other code than what a request does.
 fn warm(
     server: &Server,
     bench: &Bench,
+    mode: Mode,
     connections: usize,
     headers: &[String],
 ) -> Result<(), String> {
-    load::run(server, Mode::KeepAlive, connections, bench.seconds(1), headers).map(drop)
+    let seconds = if server.warms_up() { (server.workers / 2).max(3) as u64 } else { 1 };
+    load::run(server, mode, connections, bench.seconds(seconds), headers).map(drop)
 }
 
 /// The memory of the primary, and of a worker on the average, in MB. What processes share counts for
@@ -301,14 +306,15 @@ fn grow(bench: &Bench) -> Result<Value, String> {
             bench.bar.tick();
             let (mut server, took) = subject.start_and_wait(*workers)?;
             measured.push((format!("{workers} ms"), milliseconds(took)));
+            // Before the load, whose connections would be shared by more and more workers.
+            let memory = memory(&mut server).into_iter();
+            measured.extend(memory.map(|(name, value)| (format!("{workers} {name}"), value)));
             if is_installed("wrk") {
-                warm(&server, bench, connections, &[])?;
+                warm(&server, bench, Mode::KeepAlive, connections, &[])?;
                 let time = bench.seconds(1);
                 let load = load::run(&server, Mode::KeepAlive, connections, time, &[])?;
                 measured.push((format!("{workers} a second"), digits(load.per_second)));
             }
-            let memory = memory(&mut server).into_iter();
-            measured.extend(memory.map(|(name, value)| (format!("{workers} {name}"), value)));
         }
         Ok(measured)
     })?;

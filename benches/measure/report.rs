@@ -10,8 +10,9 @@ use serde_json::Value;
 pub const DATA: &str = "data.json";
 
 /// What tables and plots call each server: where it is no step, in Korean and in English.
-const TITLES: [(&str, &str, &str); 4] = [
+const TITLES: [(&str, &str, &str); 5] = [
     ("nginx", "nginx", "nginx"),
+    ("accepting", "axum, 워커가 받음", "axum, workers accept"),
     ("node", "Node cluster", "Node cluster"),
     ("pm2", "pm2", "pm2"),
     ("pm2_graceful", "pm2, 마무리하는 페이지", "pm2, graceful page"),
@@ -170,8 +171,8 @@ fn cell(part: &Value, name: &str, what: &str, language: &str) -> String {
 
 const ALL: [&str; 8] =
     ["nginx", "00_fork", "03_respawn", "05_handoff", "07_reload", "09_redis", "node", "pm2"];
-const LOADED: [&str; 7] =
-    ["nginx", "00_fork", "05_handoff", "07_reload", "09_redis", "node", "pm2"];
+const LOADED: [&str; 8] =
+    ["nginx", "00_fork", "accepting", "05_handoff", "07_reload", "09_redis", "node", "pm2"];
 const GROWING: [&str; 4] = ["nginx", "00_fork", "05_handoff", "node"];
 
 fn machine(data: &Value, language: &str) -> Table {

@@ -10,6 +10,7 @@ use std::{env, fs, process};
 
 use support::{Cluster, Console, Pid, Port, Signal, is_dead, node, pid, step};
 
+use crate::accepting;
 use crate::machine::is_installed;
 use crate::report::BINARY;
 
@@ -30,6 +31,7 @@ enum Kind {
     Step,
     /// A step whose page is another for each visitor, who is counted in Redis.
     StepWithRedis,
+    Accepting,
     Node,
     /// pm2 in cluster mode; its page, in JavaScript.
     Pm2(&'static str),
@@ -40,6 +42,7 @@ pub const SUBJECTS: &[Subject] = &[
     Subject { name: "00_fork", kind: Kind::Step, needs: &[] },
     Subject { name: "03_respawn", kind: Kind::Step, needs: &[] },
     Subject { name: "05_handoff", kind: Kind::Step, needs: &[] },
+    Subject { name: "accepting", kind: Kind::Accepting, needs: &[] },
     Subject { name: "07_reload", kind: Kind::Step, needs: &[] },
     Subject { name: "09_redis", kind: Kind::StepWithRedis, needs: &["redis-server"] },
     Subject { name: "node", kind: Kind::Node, needs: &["node"] },
@@ -79,7 +82,7 @@ pub struct Server {
     pub port: Port,
     kind: Kind,
     cluster: Cluster,
-    workers: usize,
+    pub workers: usize,
     born: Instant,
     /// The workers that said that they run.
     announced: Vec<Pid>,
@@ -113,6 +116,7 @@ impl Subject {
                 command.env("REDIS_URL", url);
                 command
             }
+            Kind::Accepting => accepting::command().map_err(|error| error.to_string())?,
             Kind::Node => node("05_handoff"),
             Kind::Nginx => nginx(port.number, workers)?,
             Kind::Pm2(page) => pm2(page, workers)?,
@@ -175,6 +179,11 @@ impl Server {
     pub fn answer(&mut self) -> Result<(), String> {
         let port = self.port.number;
         self.until("it should answer", |_| ask(port).is_ok())
+    }
+
+    /// Whether its workers compile the page while they run, and are fast once they have.
+    pub fn warms_up(&self) -> bool {
+        matches!(self.kind, Kind::Node | Kind::Pm2(_))
     }
 
     /// Tells it to reload.
