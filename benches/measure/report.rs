@@ -12,7 +12,7 @@ pub const DATA: &str = "data.json";
 /// What tables and plots call each server: where it is no step, in Korean and in English.
 const TITLES: [(&str, &str, &str); 5] = [
     ("nginx", "nginx", "nginx"),
-    ("accepting", "axum, 워커가 받음", "axum, workers accept"),
+    ("accepting", "axum, 직접 수락", "axum, direct"),
     ("node", "Node cluster", "Node cluster"),
     ("pm2", "pm2", "pm2"),
     ("pm2_graceful", "pm2, 마무리하는 페이지", "pm2, graceful page"),
