@@ -1,7 +1,7 @@
 //! Step 00: one worker for each CPU, and all of them answer on one port.
 
 use support::transcript::play_all;
-use support::{Cluster, Ended, Signal, step, until};
+use support::{Cluster, Ended, Signal, assert_nothing, assert_status, step, until};
 
 support::promises_of_every_program!("00_fork");
 support::promises_of_every_cluster!("00_fork");
@@ -20,7 +20,7 @@ fn an_exit_is_not_logged_and_leaves_no_zombie() {
     cluster.send(Signal::SIGKILL, cluster.workers[0]);
     until("a dead worker should not stay as a zombie", || cluster.children().len() == 1);
     cluster.assert_answers();
-    assert_eq!(cluster.end().lines, [""; 0], "step 00 says nothing of an exit");
+    assert_nothing(cluster.end().lines, "step 00 says nothing of an exit");
 }
 
 #[test]
@@ -38,6 +38,7 @@ fn the_primary_ends_with_status_0_after_the_last_worker() {
         cluster.send(Signal::SIGTERM, worker);
     }
     let Ended { status, lines, stderr } = cluster.wait_for_end();
-    assert_eq!(status.code(), Some(0));
-    assert_eq!((lines.len(), stderr.as_str()), (0, ""));
+    assert_status(status, 0);
+    assert_nothing(&lines, "step 00 says nothing of an exit");
+    assert_nothing(stderr.lines(), "nothing went wrong, so stderr should be empty");
 }

@@ -5,7 +5,10 @@ use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
 
 use support::transcript::play_all;
-use support::{Cluster, Console, DEADLINE, Ended, Signal, is_dead, step, until};
+use support::{
+    Cluster, Console, DEADLINE, Ended, OrFail, Signal, assert_nothing, assert_says, assert_status,
+    console_says, is_dead, step, until, who_started,
+};
 
 support::promises_of_every_program!("02_exit_log");
 support::promises_of_every_cluster!("02_exit_log");
@@ -25,10 +28,10 @@ fn an_exit_is_logged_with_its_code_and_no_signal() {
     let mut cluster = Cluster::start(step("02_exit_log"), 1);
     let worker = cluster.workers[0];
     cluster.assert_answers();
-    assert_eq!(cluster.died(), (worker, "code 1 signal null".to_owned()));
+    cluster.dies(worker, "code 1 signal null");
     let Ended { status, lines, .. } = cluster.wait_for_end();
-    assert_eq!(status.code(), Some(0), "the primary should end well after its last worker");
-    assert_eq!(lines, [""; 0], "each death should be logged once");
+    assert_status(status, 0);
+    assert_nothing(&lines, "each death should be logged once");
 }
 
 #[test]
@@ -49,9 +52,7 @@ fn a_death_by_any_signal_is_logged_with_the_name_of_the_signal() {
                 cluster.try_send(signal as i32, worker).is_err() || is_dead(worker)
             });
         }
-        let line = cluster.line();
-        assert_eq!(line, format!("{worker}번 워커가 종료되었습니다"), "after kill -{signal}");
-        assert_eq!(cluster.line(), format!("code null signal {signal}"), "after kill -{signal}");
+        cluster.dies(worker, &format!("code null signal {signal}"));
     }
 }
 
@@ -59,9 +60,9 @@ fn a_death_by_any_signal_is_logged_with_the_name_of_the_signal() {
 #[test]
 fn a_death_by_a_real_time_signal_is_not_lost_though_nix_cannot_say_whose_it_was() {
     let mut cluster = Cluster::start(step("02_exit_log"), 2);
-    cluster.try_send(nix::libc::SIGRTMIN(), cluster.workers[0]).expect("the worker lives");
-    assert_eq!(cluster.line(), "?번 워커가 종료되었습니다");
-    assert_eq!(cluster.line(), "code null signal SIGRT");
+    cluster.try_send(nix::libc::SIGRTMIN(), cluster.workers[0]).or_fail("the worker should live");
+    assert_says(&cluster.line(), "?번 워커가 종료되었습니다");
+    assert_says(&cluster.line(), "code null signal SIGRT");
     cluster.assert_answers();
 }
 
@@ -75,14 +76,14 @@ fn the_two_lines_of_a_death_are_one_write() {
     let mut cluster = Cluster::spawn(command, Console::Own(Stdio::from(OwnedFd::from(writer))));
     let write = || {
         let mut text = [0; 4096];
-        let length = console.recv(&mut text).expect("the console goes on");
-        String::from_utf8(text[..length].to_vec()).unwrap()
+        let length = console.recv(&mut text);
+        console_says(length, &text)
     };
-    assert_eq!(write(), format!("마스터 프로세스 아이디: {}\n", cluster.primary));
-    let start = write();
-    let worker = start.strip_suffix("번 워커 실행\n").and_then(support::pid).expect("a start");
+    assert_says(&write(), &format!("마스터 프로세스 아이디: {}\n", cluster.primary));
+    let worker = who_started(&write());
     cluster.send(Signal::SIGKILL, worker);
     let death = format!("{worker}번 워커가 종료되었습니다\ncode null signal SIGKILL\n");
-    assert_eq!(write(), death, "both lines should be one write, so that nothing lands between");
-    assert_eq!(cluster.wait_for_end().status.code(), Some(0));
+    // Both lines should be one write, so that nothing lands between.
+    assert_says(&write(), &death);
+    assert_status(cluster.wait_for_end().status, 0);
 }

@@ -1,14 +1,17 @@
 //! Step 03: the primary starts a new worker for every one that has ended.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use support::transcript::play_all;
-use support::{Cluster, Console, DEADLINE, Signal, connect, descriptors, is_dead, step, until};
+use support::{
+    Cluster, Console, DEADLINE, OrFail, Signal, answer, assert_deaths, assert_nothing, assert_says,
+    assert_status, connect, console_says, descriptors, is_dead, step, until, who_started,
+};
 
 support::promises_of_every_program!("03_respawn");
 support::promises_of_every_cluster!("03_respawn");
@@ -29,7 +32,7 @@ fn a_worker_that_exits_is_logged_and_replaced_once() {
     for _ in 0..3 {
         let old = cluster.workers[0];
         cluster.assert_answers();
-        assert_eq!(cluster.died(), (old, "code 1 signal null".to_owned()));
+        cluster.dies(old, "code 1 signal null");
         let new = cluster.started();
         assert_ne!(new, old, "the replacement should be a new process");
     }
@@ -47,12 +50,11 @@ fn a_death_is_logged_before_its_replacement_is_started() {
     let mut console = BufReader::new(console);
     let mut line = || {
         let mut line = String::new();
-        console.read_line(&mut line).expect("the console goes on");
-        line.trim_end().to_owned()
+        let length = console.read_line(&mut line);
+        console_says(length, line.as_bytes()).trim_end().to_owned()
     };
     line();
-    let start = line();
-    let worker = start.strip_suffix("번 워커 실행").and_then(support::pid).expect("a start");
+    let worker = who_started(&line());
     // A console that is full holds the primary up where it logs the death.
     fill(&filler);
     cluster.send(Signal::SIGKILL, worker);
@@ -60,15 +62,15 @@ fn a_death_is_logged_before_its_replacement_is_started() {
         cluster.children().iter().all(|child| child.pid != worker)
     });
     until("the primary should wait until it can log the death", || {
-        let primary = support::process(cluster.primary).expect("it lives");
+        let primary = support::process(cluster.primary).expect("the primary should live");
         "SI".contains(primary.state)
     });
-    let early = cluster.children();
-    assert!(early.is_empty(), "the replacement is there, and the death is not logged: {early:?}");
+    let early: Vec<String> = cluster.children().iter().map(|it| it.pid.to_string()).collect();
+    assert_nothing(early, "no replacement should be there before the death is logged");
     let death = format!("{worker}번 워커가 종료되었습니다");
-    assert_eq!(line().trim_start_matches(FILLER), death);
-    assert_eq!(line(), "code null signal SIGKILL");
-    assert!(line().ends_with("번 워커 실행"), "the replacement should say that it runs");
+    assert_says(line().trim_start_matches(FILLER), &death);
+    assert_says(&line(), "code null signal SIGKILL");
+    who_started(&line());
 }
 
 const FILLER: char = '.';
@@ -108,7 +110,7 @@ fn three_hundred_rounds_of_kills_lose_no_worker_no_line_and_no_descriptor() {
             expected.insert((*worker, format!("code null signal {signal}")));
         }
         let deaths = cluster.replaced(victims.len());
-        assert_eq!(deaths, expected, "each death should be logged once, with its own signal");
+        assert_deaths(&deaths, &expected);
     }
     let children = cluster.children();
     let zombies = children.iter().filter(|child| child.state == 'Z').count();
@@ -130,13 +132,11 @@ fn a_client_waits_while_every_worker_is_dead() {
     }
     // The connection waits in the kernel's queue.
     let mut client = connect(cluster.port.number);
-    client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    client.write_all(b"GET / HTTP/1.0\r\n\r\n").or_fail("the connection should be open");
     cluster.send(Signal::SIGCONT, cluster.primary);
-    let mut answer = String::new();
-    client.read_to_string(&mut answer).expect("a new worker should answer");
-    assert!(answer.ends_with(support::PAGE), "a new worker should answer with the page: {answer}");
+    answer(&mut client).or_fail("a new worker should answer the client that waits");
     for (_, how) in cluster.replaced(2) {
-        assert_eq!(how, "code null signal SIGKILL");
+        assert_says(&how, "code null signal SIGKILL");
     }
 }
 
@@ -148,13 +148,13 @@ fn a_primary_that_cannot_replace_a_worker_says_so_in_one_line_and_ends() {
     support::allow_new_processes_and_threads(cluster.primary, false);
     let worker = cluster.workers[0];
     cluster.send(Signal::SIGKILL, worker);
-    assert_eq!(cluster.died(), (worker, "code null signal SIGKILL".to_owned()));
+    cluster.dies(worker, "code null signal SIGKILL");
     // The other worker ends with its primary.
     let support::Ended { status, lines, stderr } = cluster.wait_for_end();
-    assert_eq!(lines, [""; 0], "nobody can have been started");
+    assert_nothing(&lines, "nobody can have been started");
     assert!(stderr.starts_with("Error: fork: "), "it should say what failed: {stderr}");
     assert_eq!(stderr.lines().count(), 1, "it should say so in one line: {stderr}");
-    assert_eq!(status.code(), Some(1), "it should end with status 1");
+    assert_status(status, 1);
 }
 
 /// How long the three hundred rounds may take; they need a second or two.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use support::transcript::play_all;
-use support::{Cluster, HTML, PAGE, Page, Signal, agent, promises, step, until};
+use support::{Cluster, PAGE, Signal, assert_nothing, promises, step, until};
 
 support::promises_of_every_program!("04_errors");
 support::promises_of_every_cluster!("04_errors");
@@ -17,18 +17,15 @@ fn the_console_is_what_the_book_shows() {
 #[test]
 fn without_a_line_the_whole_page_is_served_for_every_method() {
     let cluster = Cluster::start(step("04_errors"), 1);
-    assert_eq!(get(&cluster, "/"), page(200, PAGE));
-    let url = format!("http://127.0.0.1:{}/", cluster.port.number);
-    let mut posted = agent().post(url).send("a body").expect("POST is answered, too");
-    assert_eq!(posted.status(), 200);
-    assert_eq!(posted.body_mut().read_to_string().unwrap(), PAGE);
+    cluster.assert_answer("GET", "/", 200, PAGE);
+    cluster.assert_answer("POST", "/", 200, PAGE);
 }
 
 #[test]
 fn each_line_can_be_asked_for() {
     let cluster = Cluster::start(step("04_errors"), 1);
-    assert_eq!(get(&cluster, "/1"), page(200, "<h1>Hello Node!</h1>"));
-    assert_eq!(get(&cluster, "/2"), page(200, "<p>Hello Cluster!</p>"));
+    cluster.assert_answer("GET", "/1", 200, "<h1>Hello Node!</h1>");
+    cluster.assert_answer("GET", "/2", 200, "<p>Hello Cluster!</p>");
 }
 
 #[test]
@@ -37,16 +34,18 @@ fn a_path_that_is_no_number_gets_status_400_and_ends_no_worker() {
     let too_large = "/99999999999999999999";
     let wrong = ["/one", "/favicon.ico", "/-1", "/1.5", "/1/2", "/1st", "/?line=1", too_large];
     for path in wrong {
-        let answer = page(400, "<h1>Bad Request</h1><p>Ask for line 1 or 2.</p>");
-        assert_eq!(get(&cluster, path), answer, "{path} should be answered with status 400");
+        let page = "<h1>Bad Request</h1><p>Ask for line 1 or 2.</p>";
+        cluster.assert_answer("GET", path, 400, page);
     }
     let mut children: Vec<_> = cluster.children().iter().map(|child| child.pid).collect();
     children.sort();
     cluster.workers.sort();
     assert_eq!(children, cluster.workers, "a wrong request was foreseen, but it ended a worker");
     let end = cluster.end();
-    let nothing = (vec![], "".to_owned());
-    assert_eq!((end.lines, end.stderr), nothing, "what was foreseen is no news for the console");
+    assert_nothing(
+        end.lines.iter().map(String::as_str).chain(end.stderr.lines()),
+        "what was foreseen is no news for the console",
+    );
 }
 
 #[test]
@@ -88,7 +87,7 @@ fn a_worker_that_is_killed_is_logged_and_replaced() {
     let mut cluster = Cluster::start(step("04_errors"), 1);
     let worker = cluster.workers[0];
     cluster.send(Signal::SIGKILL, worker);
-    assert_eq!(cluster.died(), (worker, "code null signal SIGKILL".to_owned()));
+    cluster.dies(worker, "code null signal SIGKILL");
     cluster.started();
     cluster.assert_answers();
 }
@@ -101,14 +100,4 @@ fn a_worker_that_has_answered_lives_on() {
     let said = cluster.next_line(Duration::from_millis(1_500));
     assert_eq!(said, None, "the clock of step 01 should be gone, but a worker ends");
     cluster.assert_answers();
-}
-
-fn get(cluster: &Cluster, path: &str) -> Page {
-    cluster.get(path).unwrap_or_else(|error| {
-        panic!("{path} should be answered: {error}\nthe console:\n{}", cluster.console())
-    })
-}
-
-fn page(status: u16, body: &str) -> Page {
-    Page { status, kind: Some(HTML.to_owned()), body: body.to_owned() }
 }

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use support::transcript::play_all;
 use support::{
-    Cluster, Console, Ended, PAGE, Signal, connect, descriptors, is_dead, is_stopped, step, until,
+    Cluster, Console, Ended, OrFail, PAGE, Signal, assert_deaths, assert_nothing, assert_status,
+    connect, descriptors, is_dead, is_stopped, step, until,
 };
 
 support::promises_of_every_program!("05_handoff");
@@ -112,7 +113,7 @@ fn three_hundred_rounds_of_kills_lose_no_worker_no_line_no_descriptor_and_no_wai
         });
     }
     cluster.assert_answers();
-    assert_eq!(cluster.end().stderr, "");
+    assert_nothing(cluster.end().stderr.lines(), "stderr should be empty");
 }
 
 /// Kills one to three workers. In every second round they are stopped before, and then clients come:
@@ -128,7 +129,7 @@ fn one_round(cluster: &mut Cluster, signals: &[Signal], clients: &Clients) {
         }
         for _ in 0..4 {
             let mut client = connect(cluster.port.number);
-            client.write_all(REQUEST).unwrap();
+            client.write_all(REQUEST).or_fail("the connection should be open");
             waiting.push(client);
         }
     }
@@ -144,14 +145,13 @@ fn one_round(cluster: &mut Cluster, signals: &[Signal], clients: &Clients) {
         expected.insert((*worker, format!("code null signal {signal}")));
     }
     let deaths = cluster.replaced(victims.len());
-    assert_eq!(deaths, expected, "each death should be logged once, with its own signal");
+    assert_deaths(&deaths, &expected);
     for mut client in waiting {
         let mut answer = String::new();
         let end = client.read_to_string(&mut answer);
         assert!(
             answer.ends_with(PAGE),
-            "a connection that no worker had taken was lost: {end:?} {answer}\n{}",
-            cluster.console()
+            "a connection that no worker had taken should be answered, but it got: {end:?} {answer}"
         );
     }
 }
@@ -211,14 +211,17 @@ fn as_process_1_it_ends_by_term_and_by_ctrl_c() {
         command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
         command.arg(step("05_handoff").get_program()).env("WORKERS", "2");
         let mut cluster = Cluster::spawn(command, Console::Read);
-        assert_eq!(cluster.line(), "마스터 프로세스 아이디: 1", "{}", cluster.stderr());
+        assert_eq!(cluster.line(), "마스터 프로세스 아이디: 1", "the primary should be process 1");
         cluster.started();
         cluster.started();
         let primary = cluster.children()[0].pid;
         cluster.send(signal, primary);
         let Ended { status, lines, stderr } = cluster.wait_for_end();
-        assert_eq!((lines, stderr), (Vec::new(), String::new()));
-        assert_eq!(status.code(), Some(128 + signal as i32), "unshare ends as the primary does");
+        assert_nothing(
+            lines.iter().map(String::as_str).chain(stderr.lines()),
+            "nothing should be said",
+        );
+        assert_status(status, 128 + signal as i32);
         assert!(is_dead(primary));
     }
 }

@@ -19,7 +19,7 @@ fn with_two_workers_and_a_connection_each_every_worker_counts_for_itself() {
     let mut visitor = Visitor::new(&cluster);
     let visits: Vec<Visit> = (0..6).map(|_| visitor.visit()).collect();
     let counts: Vec<u64> = visits.iter().map(|visit| visit.count).collect();
-    assert_eq!(counts, [1, 1, 2, 2, 3, 3]);
+    assert_eq!(counts, [1, 1, 2, 2, 3, 3], "each of two workers should count for itself");
     assert_ne!(visits[0].worker, visits[1].worker, "two workers should have answered in turn");
 }
 
@@ -28,7 +28,7 @@ fn with_its_worker_all_visitors_are_forgotten_but_their_ids_stay() {
     let kill = |cluster: &mut Cluster| {
         let worker = cluster.workers[0];
         cluster.send(Signal::SIGKILL, worker);
-        assert_eq!(cluster.died(), (worker, "code null signal SIGKILL".to_owned()));
+        cluster.dies(worker, "code null signal SIGKILL");
         cluster.started();
     };
     let reload = |cluster: &mut Cluster| {
@@ -39,7 +39,7 @@ fn with_its_worker_all_visitors_are_forgotten_but_their_ids_stay() {
         let mut cluster = Cluster::start(step("08_session"), 1);
         let mut visitors = [(); 3].map(|()| Visitor::new(&cluster));
         for visitor in &mut visitors {
-            assert_eq!(visitor.counts(3), [1, 2, 3]);
+            assert_eq!(visitor.counts(3), [1, 2, 3], "the page should count the visits");
         }
         replace(&mut cluster);
         for visitor in &mut visitors {

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use support::promises::{Visitor, ask_for};
 use support::transcript::play_all;
 use support::{
-    Answer, Cluster, HTML, Port, REQUEST, Redis, Signal, begin_to_connect, connect, is_dead, step,
-    until, within,
+    Answer, Cluster, HTML, OrFail, Port, REQUEST, Redis, Signal, assert_nothing, assert_says,
+    assert_status, begin_to_connect, connect, is_dead, step, until, within,
 };
 
 support::promises_of_every_supervisor!("09_redis", Redis);
@@ -69,7 +69,7 @@ fn whatever_worker_answers_a_visitors_count_goes_on() {
     let mut visitor = Visitor::new(&cluster);
     let visits: Vec<_> = (0..9).map(|_| visitor.visit()).collect();
     let counts: Vec<u64> = visits.iter().map(|visit| visit.count).collect();
-    assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7, 8, 9], "all workers should count together");
     let workers: BTreeSet<_> = visits.iter().map(|visit| visit.worker).collect();
     assert_eq!(workers.len(), 3, "all three should have answered");
     cluster.send(Signal::SIGHUP, cluster.primary);
@@ -94,7 +94,7 @@ fn through_100_kills_and_10_reloads_under_load_no_count_goes_back_or_comes_twice
     let (end, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
     let mut visitors: Vec<Visitor> = (0..3).map(|_| Visitor::new(&cluster)).collect();
     for visitor in &mut visitors {
-        assert_eq!(visitor.visit().count, 1);
+        assert_eq!(visitor.visit().count, 1, "the first visit is the first");
     }
     let come_and_come_again = |mut visitor: Visitor| {
         let (mut counts, mut lost) = (Vec::new(), 0);
@@ -188,8 +188,8 @@ fn refused(url: impl AsRef<OsStr>, shown: &str) -> String {
     let reason = reason.unwrap_or_else(|| panic!("it should name the setting: {stderr}"));
     assert_eq!(stderr.lines().count(), 1, "it should be told in one line: {stderr}");
     assert!(!stderr.contains("secret"), "the password is for nobody to see: {stderr}");
-    assert_eq!(output.status.code(), Some(1), "REDIS_URL={shown}: it should end with status 1");
-    TcpListener::bind(("127.0.0.1", port.number)).expect("the port should be free");
+    assert_status(output.status, 1);
+    TcpListener::bind(("127.0.0.1", port.number)).or_fail("the port should be free");
     reason.trim_end().to_owned()
 }
 
@@ -253,8 +253,9 @@ fn a_wrong_number_of_seconds_or_milliseconds_is_one_line_and_starts_nothing() {
             let output = Cluster::output(command);
             let expected =
                 format!("Error: {name}={value:?}: not a whole number from 1 to {most}\n");
-            assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
-            assert_eq!((output.status.code(), output.stdout), (Some(1), Vec::new()));
+            assert_says(&String::from_utf8_lossy(&output.stderr), &expected);
+            assert_eq!(output.stdout, b"", "{name}={value:?} should start nothing");
+            assert_status(output.status, 1);
         }
     }
 }
@@ -287,7 +288,7 @@ fn all_are_told(cluster: &Cluster, count: usize) -> Duration {
         let answers = clients.into_iter().map(|client| client.join().unwrap());
         answers
             .map(|(answer, took)| {
-                assert_is_sorry(&answer.expect("it should be answered"));
+                assert_is_sorry(&answer.or_fail("it should be answered"));
                 took
             })
             .collect()
@@ -305,7 +306,7 @@ fn redis_goes_and_comes_back(go: Treat, come_back: Treat, is_empty: bool) {
         let mut cluster = Cluster::start(with(&redis, "1500"), 2);
         let workers = cluster.workers.clone();
         let mut visitor = Visitor::new(&cluster);
-        assert_eq!(visitor.counts(4), [1, 2, 3, 4]);
+        assert_eq!(visitor.counts(4), [1, 2, 3, 4], "the page should count the visits");
         go(&mut redis);
         if visitors > 0 {
             all_are_told(&cluster, visitors);
@@ -318,7 +319,10 @@ fn redis_goes_and_comes_back(go: Treat, come_back: Treat, is_empty: bool) {
         assert_eq!(visitor.id, id, "a visitor should keep the id");
         assert!(workers.iter().all(|worker| !is_dead(*worker)), "no worker should have ended");
         let ended = cluster.end();
-        assert_eq!((ended.lines, &*ended.stderr), (Vec::new(), ""), "nothing happened to a worker");
+        assert_nothing(
+            ended.lines.iter().map(String::as_str).chain(ended.stderr.lines()),
+            "nothing happened to a worker",
+        );
     }
 }
 
@@ -363,7 +367,7 @@ fn fifty_are_told_while(gone: Treat) {
     command.env("REDIS_URL", redis.url()).env_remove("REDIS_MILLISECONDS");
     let mut cluster = Cluster::start(command, 1);
     let worker = cluster.workers[0];
-    assert_eq!(Visitor::new(&cluster).visit().count, 1);
+    assert_eq!(Visitor::new(&cluster).visit().count, 1, "the first visit is the first");
     gone(&mut redis);
     within(A_SECOND, "fifty should be told that Redis does not answer", || {
         all_are_told(&cluster, 50)
@@ -375,12 +379,15 @@ fn fifty_are_told_while(gone: Treat) {
         }
         let start = Instant::now();
         let answer = ask_for("/none", None, &mut connect(cluster.port.number));
-        assert_eq!(answer.expect("it should be answered").status(), Some(404));
+        assert_eq!(answer.or_fail("it should be answered").status(), Some(404));
         start.elapsed()
     });
     assert!(!is_dead(worker), "the worker should live");
     let ended = cluster.end();
-    assert_eq!((ended.lines, &*ended.stderr), (Vec::new(), ""), "nothing happened to the worker");
+    assert_nothing(
+        ended.lines.iter().map(String::as_str).chain(ended.stderr.lines()),
+        "nothing happened to the worker",
+    );
 }
 
 #[test]
@@ -407,7 +414,10 @@ fn a_worker_that_is_replaced_while_redis_is_away_starts_and_works_once_redis_is_
                 assert_eq!(Visitor::new(&cluster).counts(2), [1, 2], "it should work again");
                 assert!(!is_dead(new), "without another worker");
                 let ended = cluster.end();
-                assert_eq!((ended.lines, &*ended.stderr), (Vec::new(), ""));
+                assert_nothing(
+                    ended.lines.iter().map(String::as_str).chain(ended.stderr.lines()),
+                    "nothing should be said",
+                );
             }
         }
     }
@@ -422,27 +432,27 @@ fn it_writes_nothing_but_sessions_each_for_half_an_hour_from_the_last_visit() {
     let mut command = with(&redis, "5000");
     command.env_remove("SESSION_SECONDS");
     let cluster = Cluster::start(command, 2);
-    assert_eq!(redis.keys(), [""; 0], "nobody was here yet");
+    assert_nothing(redis.keys(), "nobody was here yet");
     let mut visitors = [(); 3].map(|()| Visitor::new(&cluster));
     for (at, visitor) in visitors.iter_mut().enumerate() {
         visitor.counts(at + 1);
     }
     let nobody: &[u8] = b"session=nobody";
     let client = &mut connect(cluster.port.number);
-    ask_for("/none", Some(nobody), client).expect("it should be answered");
+    ask_for("/none", Some(nobody), client).or_fail("it should be answered");
     let mut expected: Vec<String> = visitors.iter().map(key).collect();
     expected.sort();
     assert_eq!(redis.keys(), expected, "a key for each session");
     for (at, visitor) in visitors.iter_mut().enumerate() {
         let key = key(visitor);
-        assert_eq!(redis.cli(&["TYPE", &key]), ["string"]);
-        assert_eq!(held(&redis, visitor), at as u64 + 1);
+        assert_eq!(redis.cli(&["TYPE", &key]), ["string"], "the type of {key}");
+        assert_eq!(held(&redis, visitor), at as u64 + 1, "Redis should hold the visits");
         assert!((1_790..=1_800).contains(&redis.number(&["TTL", &key])), "it should be 1800 s");
         redis.cli(&["EXPIRE", &key, "60"]);
         visitor.visit();
         assert!((1_790..=1_800).contains(&redis.number(&["TTL", &key])), "a visit renews it");
     }
-    ask_for("/", Some(nobody), client).expect("it should be answered");
+    ask_for("/", Some(nobody), client).or_fail("it should be answered");
     let new: Vec<String> = redis.keys().into_iter().filter(|it| !expected.contains(it)).collect();
     assert_eq!(new.len(), 1, "a value that is no id should make one new session: {new:?}");
     assert!(!new[0].contains("nobody"), "but not under that name: {new:?}");
@@ -461,5 +471,5 @@ fn a_session_that_nobody_uses_is_forgotten_after_its_seconds() {
     assert!(took >= A_SECOND, "not before its second is over, but it was after {took:?}");
     let id = visitor.id.clone();
     assert_eq!(visitor.visit().count, 1, "it begins anew");
-    assert_eq!(visitor.id, id);
+    assert_eq!(visitor.id, id, "a visitor should keep the id");
 }

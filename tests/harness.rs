@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::SigSet;
 use support::transcript::{Program, play_all, play_text, text_of};
-use support::{Cluster, PATIENCE, Pid, Signal, is_dead, pid, step, until};
+use support::{Cluster, OrFail, PATIENCE, Pid, Signal, is_dead, pid, step, until};
 
 /// Plays a scene with the steps. What is red in `ps` is so for good, a second shows it.
 fn play(text: &str) {
@@ -338,7 +338,7 @@ fn a_scene_shows_a_panic_as_the_standard_library_does() {
     assert!(passes(" (33095)"), "a thread has a number that nobody has");
     assert!(passes(""), "before Rust 1.91 it has none");
     let mut cluster = Cluster::start(step("threads"), 1);
-    cluster.get("/panic").expect("tiny_http answers for it");
+    cluster.get("/panic").or_fail("tiny_http answers for it");
     let numbered = cluster.end().stderr.contains("' (");
     if cfg!(target_os = "linux") && numbered {
         assert!(!passes(" (33094)"), "only the first thread has its process's number");

@@ -6,8 +6,8 @@ use std::net::TcpListener;
 
 use support::transcript::{Program, play, play_all_of_node};
 use support::{
-    Cluster, Console, Ended, Port, Signal, connect, descriptors, is_dead, is_stopped, node, step,
-    until,
+    Cluster, Console, Ended, OrFail, Port, Signal, assert_deaths, assert_nothing, assert_says,
+    assert_status, connect, descriptors, is_dead, is_stopped, node, step, until,
 };
 
 /// The steps of part two, where they are built.
@@ -46,8 +46,8 @@ fn node_prints_the_consoles_that_are_its_alone() {
 fn node_serves_the_page_of_the_steps() {
     let steps = ["00_fork", "01_crash", "02_exit_log", "03_respawn", "04_errors", "threads"];
     for name in steps.iter().chain(BEYOND) {
-        let rust = Cluster::start(step(name), 1).get("/").expect("the step answers");
-        let node = Cluster::start(node(name), 1).get("/").expect("its Node twin answers");
+        let rust = Cluster::start(step(name), 1).get("/").or_fail("the step answers");
+        let node = Cluster::start(node(name), 1).get("/").or_fail("its Node twin answers");
         assert_eq!(rust, node, "{name}: the pages should be the same");
     }
 }
@@ -60,7 +60,7 @@ fn node_answers_what_step_04_foresees_as_the_step_does() {
     let lines = ["/1", "/2", "/02", "//2"];
     let wrong = ["/one", "/-1", "/1.5", "/1/2", "/1st", "/?line=1", "/favicon.ico"];
     for path in lines.into_iter().chain(wrong) {
-        let [rust, node] = [&rust, &node].map(|it| it.get(path).expect("it should be answered"));
+        let [rust, node] = [&rust, &node].map(|it| it.get(path).or_fail("it should be answered"));
         assert_eq!(rust, node, "{path}: the answers should be the same");
     }
 }
@@ -71,9 +71,9 @@ fn node_has_numbers_so_large_that_rust_has_none_for_them() {
     let path = "/99999999999999999999";
     let mut node = Cluster::start(node("04_errors"), 1);
     assert!(node.get(path).is_err(), "there is no such line, and the worker should end");
-    assert_eq!(node.died().1, "code 1 signal null");
-    let rust = Cluster::start(step("04_errors"), 1).get(path).expect("it is no number here");
-    assert_eq!(rust.status, 400);
+    node.one_dies("code 1 signal null");
+    let rust = Cluster::start(step("04_errors"), 1).get(path).or_fail("it is no number here");
+    assert_eq!(rust.status, 400, "{path} should get status 400 of the step");
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_node_thread_counts_as_those_of_rust_do() {
     let rust = Cluster::start(step("threads"), 1);
     let node = Cluster::start(node("threads"), 1);
     for _ in 0..3 {
-        let [rust, node] = [&rust, &node].map(|it| it.get("/").expect("a thread answers").body);
+        let [rust, node] = [&rust, &node].map(|it| it.get("/").or_fail("a thread answers").body);
         assert_eq!(rust, node, "the pages should be the same, and count");
     }
 }
@@ -97,7 +97,7 @@ fn node_hands_out_connections_in_turn_and_the_primary_alone_listens() {
     let mut clients = [connect(cluster.port.number), connect(cluster.port.number)];
     let mut answers = [String::new(), String::new()];
     for client in &mut clients {
-        client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+        client.write_all(b"GET / HTTP/1.0\r\n\r\n").or_fail("the connection should be open");
         client.set_nonblocking(true).unwrap();
     }
     let mut read = || {
@@ -124,7 +124,7 @@ fn node_leaves_a_client_waiting_whose_worker_was_stopped_and_killed() {
     cluster.send(Signal::SIGSTOP, worker);
     until("the worker should be stopped", || is_stopped(worker));
     let mut client = connect(cluster.port.number);
-    client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    client.write_all(b"GET / HTTP/1.0\r\n\r\n").or_fail("the connection should be open");
     // Once the primary has accepted it, and so handed it over, nobody else will get it.
     let before = descriptors(cluster.primary).len();
     let other = connect(cluster.port.number);
@@ -132,7 +132,7 @@ fn node_leaves_a_client_waiting_whose_worker_was_stopped_and_killed() {
         descriptors(cluster.primary).len() > before
     });
     cluster.send(Signal::SIGKILL, worker);
-    assert_eq!(cluster.died(), (worker, "code null signal SIGKILL".to_owned()));
+    cluster.dies(worker, "code null signal SIGKILL");
     cluster.started();
     for _ in 0..20 {
         cluster.assert_answers();
@@ -157,7 +157,7 @@ fn node_tells_a_taken_port_once_for_each_worker_and_the_primary_ends_well() {
     let mut cluster = Cluster::spawn(command, Console::Read);
     let Ended { status, stderr, .. } = cluster.wait_for_end();
     assert_eq!(stderr.matches("EADDRINUSE 127.0.0.1").count(), 2, "{stderr}");
-    assert_eq!(status.code(), Some(0));
+    assert_status(status, 0);
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn node_respawns_for_ever_where_the_port_is_taken() {
     let mut cluster = Cluster::spawn(command, Console::Read);
     cluster.line();
     for _ in 0..3 {
-        assert_eq!(cluster.died().1, "code 1 signal null", "each worker should fail anew");
+        cluster.one_dies("code 1 signal null");
     }
 }
 
@@ -189,8 +189,8 @@ fn node_refuses_clients_while_every_worker_is_dead() {
 fn node_takes_a_death_by_a_real_time_signal_for_an_exit_with_code_0() {
     let mut cluster = Cluster::start(node("02_exit_log"), 1);
     let worker = cluster.workers[0];
-    cluster.try_send(nix::libc::SIGRTMIN(), worker).expect("the worker lives");
-    assert_eq!(cluster.died(), (worker, "code 0 signal null".to_owned()));
+    cluster.try_send(nix::libc::SIGRTMIN(), worker).or_fail("the worker should live");
+    cluster.dies(worker, "code 0 signal null");
 }
 
 /// The steps 06 and 07 and their Node twins, each treated in the same way.
@@ -216,15 +216,17 @@ mod supervision {
     /// One that asks for half of the page, so that its request is in progress until [`finish`].
     fn ask(cluster: &Cluster) -> TcpStream {
         let mut client = connect(cluster.port.number);
-        client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n").unwrap();
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+            .or_fail("the connection should be open");
         client
     }
 
     /// Asks for the rest, and checks that the whole page comes, and then the end.
     fn finish(mut client: TcpStream) {
-        client.write_all(b"\r\n").unwrap();
+        client.write_all(b"\r\n").or_fail("the connection should be open");
         let mut answer = String::new();
-        client.read_to_string(&mut answer).expect("an answer, and then the end");
+        client.read_to_string(&mut answer).or_fail("an answer should come, and then the end");
         // Node sends the page in two chunks.
         let page = answer.contains(PAGE)
             || PAGE.split_inclusive("</h1>").all(|half| answer.contains(half));
@@ -264,16 +266,17 @@ mod supervision {
             if line.ends_with("번 워커 실행") {
                 line = cluster.line();
             }
-            assert_eq!(line, format!("{worker}번 워커가 종료되었습니다"));
-            assert_eq!(cluster.line(), "code null signal SIGKILL");
+            assert_says(&line, &format!("{worker}번 워커가 종료되었습니다"));
+            assert_says(&cluster.line(), "code null signal SIGKILL");
             if born.elapsed() >= Duration::from_secs(1) {
                 return false;
             }
         }
         let Ended { status, lines, stderr } = cluster.wait_for_end();
         let why = "so many workers in a row lived less than a second";
-        assert_eq!(stderr, format!("Error: MAX_FAILURES=3: {why}\n"));
-        assert_eq!((status.code(), lines), (Some(1), Vec::new()));
+        assert_says(&stderr, &format!("Error: MAX_FAILURES=3: {why}\n"));
+        assert_nothing(&lines, "it should have nothing more to log");
+        assert_status(status, 1);
         true
     }
 
@@ -291,10 +294,11 @@ mod supervision {
             until("nobody new should be let in", || cluster.get("/").is_err());
             clients.into_iter().for_each(finish);
             for _ in 0..2 {
-                assert_eq!(cluster.died().1, "code 0 signal null");
+                cluster.one_dies("code 0 signal null");
             }
             let Ended { status, lines, stderr } = cluster.wait_for_end();
-            assert_eq!((status.code(), lines, &*stderr), (Some(0), Vec::new(), ""));
+            assert_nothing(lines.iter().map(String::as_str).chain(stderr.lines()), "all is said");
+            assert_status(status, 0);
         });
     }
 
@@ -309,7 +313,8 @@ mod supervision {
             until("nobody new should be let in", || cluster.get("/").is_err());
             cluster.send(Signal::SIGTERM, cluster.primary);
             let Ended { status, lines, stderr } = cluster.wait_for_end();
-            assert_eq!((status.code(), lines, &*stderr), (Some(143), Vec::new(), ""));
+            assert_nothing(lines.iter().map(String::as_str).chain(stderr.lines()), "all is said");
+            assert_status(status, 143);
         });
     }
 
@@ -322,7 +327,7 @@ mod supervision {
             let youngest = cluster.started();
             let oldest = cluster.workers[0];
             cluster.send(Signal::SIGTTOU, cluster.primary);
-            assert_eq!(cluster.died(), (oldest, "code 0 signal null".to_owned()));
+            cluster.dies(oldest, "code 0 signal null");
             // Ctrl-C and TERM are the primary's business.
             cluster.send(Signal::SIGINT, youngest);
             cluster.send(Signal::SIGTERM, youngest);
@@ -335,7 +340,7 @@ mod supervision {
             cluster.send(Signal::SIGTTIN, cluster.primary);
             cluster.started();
             cluster.send(Signal::SIGTTOU, cluster.primary);
-            assert_eq!(cluster.died(), (youngest, "code 0 signal null".to_owned()));
+            cluster.dies(youngest, "code 0 signal null");
             cluster.assert_answers();
         });
     }
@@ -398,11 +403,11 @@ mod supervision {
             cluster.send(Signal::SIGHUP, cluster.primary);
             let deaths = cluster.replaced(2);
             let expected = old.iter().map(|pid| (*pid, "code 0 signal null".to_owned()));
-            assert_eq!(deaths, expected.collect());
+            assert_deaths(&deaths, &expected.collect());
             assert!(cluster.workers.iter().all(|worker| !old.contains(worker)));
             cluster.assert_answers();
             cluster.send(Signal::SIGTERM, cluster.primary);
-            assert_eq!(cluster.wait_for_end().status.code(), Some(0));
+            assert_status(cluster.wait_for_end().status, 0);
         });
     }
 
@@ -416,15 +421,15 @@ mod supervision {
             let old = cluster.workers.clone();
             disk.put(if disk.is_twin() { b"process.exit(7)" } else { b"#!/bin/sh\nexit 7\n" });
             cluster.send(Signal::SIGHUP, cluster.primary);
-            assert_eq!(cluster.died().1, "code 7 signal null");
+            cluster.one_dies("code 7 signal null");
             let told = "Error: reload called off: the new worker ended before it was ready\n";
             until("it should say that the reload is called off", || cluster.stderr() == told);
-            assert_eq!(cluster.workers, old);
+            assert_eq!(cluster.workers, old, "the workers should be the old ones");
             cluster.assert_answers();
             disk.put(&good);
             cluster.send(Signal::SIGHUP, cluster.primary);
             cluster.replaced(2);
-            assert_eq!(cluster.stderr(), told);
+            assert_says(&cluster.stderr(), told);
             cluster.assert_answers();
         });
     }
@@ -459,7 +464,7 @@ mod supervision {
             for mut client in &clients {
                 client
                     .write_all(b"GET / HTTP/1.1\r\nConnection: close\r\nHost: a\r\n\r\n")
-                    .unwrap();
+                    .or_fail("the connection should be open");
             }
             cluster.send(Signal::SIGTERM, cluster.primary);
             cluster.send(Signal::SIGCONT, cluster.primary);
@@ -468,7 +473,7 @@ mod supervision {
                 client.read_to_string(&mut answer).is_ok() && answer.contains("Hello Cluster!")
             };
             let answered = clients.iter().filter(|client| whole(client)).count();
-            assert_eq!(cluster.wait_for_end().status.code(), Some(0));
+            assert_status(cluster.wait_for_end().status, 0);
             answered
         };
         assert_eq!(answered(step("06_supervise")), CLIENTS);
@@ -502,7 +507,7 @@ mod sessions {
         if !cookie.is_empty() {
             request = request.header("Cookie", cookie);
         }
-        let mut response = request.call().expect("it should be answered");
+        let mut response = request.call().or_fail("it should be answered");
         let header = |name| {
             let value = response.headers().get(name)?;
             Some(String::from_utf8_lossy(value.as_bytes()).into_owned())

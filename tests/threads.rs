@@ -4,7 +4,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::thread;
 
 use support::transcript::play_all;
-use support::{Cluster, Console, Ended, PAGE, Signal, agent, step};
+use support::{
+    Cluster, Console, Ended, OrFail, PAGE, Signal, agent, assert_nothing, assert_status, step,
+};
 
 support::promises_of_every_program!("threads");
 
@@ -20,8 +22,8 @@ fn all_threads_are_one_process() {
     assert_eq!(workers, [process; 3], "each thread should name its process, {process}");
     assert_eq!(cluster.children(), [], "a thread is no child process");
     let Ended { lines, stderr, .. } = cluster.end();
-    assert_eq!(lines, [""; 0], "with WORKERS=3 the console should have ended after three threads");
-    assert_eq!(stderr, "", "nothing went wrong, so stderr should be empty");
+    assert_nothing(&lines, "with WORKERS=3 the console should have ended after three threads");
+    assert_nothing(stderr.lines(), "nothing went wrong, so stderr should be empty");
 }
 
 #[test]
@@ -34,7 +36,7 @@ fn without_workers_set_there_is_one_thread_for_each_cpu() {
         cluster.started();
     }
     cluster.assert_answers();
-    assert_eq!(cluster.end().lines, [""; 0], "without WORKERS there should be one thread a CPU");
+    assert_nothing(cluster.end().lines, "without WORKERS there should be one thread a CPU");
 }
 
 #[test]
@@ -42,8 +44,8 @@ fn all_threads_count_in_one_memory_and_lose_nothing() {
     let cluster = Cluster::start(step("threads"), 4);
     let url = format!("http://127.0.0.1:{}/", cluster.port.number);
     let ask = || {
-        let mut page = agent().get(&url).call().expect("a thread should answer");
-        let page = page.body_mut().read_to_string().expect("a thread should answer");
+        let mut page = agent().get(&url).call().or_fail("a thread should answer");
+        let page = page.body_mut().read_to_string().or_fail("a thread should answer");
         let number = page.strip_prefix(PAGE).and_then(|rest| rest.strip_prefix("<p>"));
         let number = number.and_then(|rest| rest.strip_suffix("</p>")?.parse::<usize>().ok());
         number.unwrap_or_else(|| panic!("the page should end in a number: {page}"))
@@ -70,8 +72,8 @@ fn a_panic_ends_one_thread_and_nobody_replaces_it() {
     panic_in_one_thread(&cluster);
     let Ended { status, lines, stderr } = cluster.wait_for_end();
     assert_eq!(stderr.matches("panicked at steps/threads.rs:").count(), 2, "{stderr}");
-    assert_eq!(lines, [""; 0], "nobody should replace a thread");
-    assert_eq!(status.code(), Some(0), "once the last thread has ended, the program ends well");
+    assert_nothing(&lines, "nobody should replace a thread");
+    assert_status(status, 0);
 }
 
 #[test]
@@ -80,8 +82,11 @@ fn an_exit_in_one_thread_ends_them_all() {
     let answer = cluster.get("/exit");
     assert!(answer.is_err(), "/exit should get no answer, but it got {answer:?}");
     let Ended { status, lines, stderr } = cluster.wait_for_end();
-    assert_eq!(status.code(), Some(1), "process::exit(1) should end the process");
-    assert_eq!((lines, stderr), (vec![], "".to_owned()), "nobody is left to log anything");
+    assert_status(status, 1);
+    assert_nothing(
+        lines.iter().map(String::as_str).chain(stderr.lines()),
+        "nobody is left to log anything",
+    );
 }
 
 #[test]
@@ -91,7 +96,10 @@ fn a_signal_ends_them_all() {
         cluster.send(signal, cluster.primary);
         let Ended { status, lines, stderr } = cluster.wait_for_end();
         assert_eq!(status.signal(), Some(signal as i32), "{signal} should end the process");
-        assert_eq!((lines, stderr), (vec![], "".to_owned()), "nobody is left to log anything");
+        assert_nothing(
+            lines.iter().map(String::as_str).chain(stderr.lines()),
+            "nobody is left to log anything",
+        );
     }
 }
 

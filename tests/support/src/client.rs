@@ -1,6 +1,7 @@
 //! A client of the steps, on this machine.
 
-use std::io::Read;
+use std::fmt::{self, Display, Formatter};
+use std::io::{self, ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 
@@ -31,6 +32,50 @@ pub struct Page {
     pub body: String,
 }
 
+impl Display for Page {
+    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        let Page { status, kind, body } = self;
+        let kind = kind.as_deref().unwrap_or("no Content-Type");
+        write!(f, "status {status}, {kind}, and {body:?}")
+    }
+}
+
+/// Why nothing was read or written, in words that may follow "but".
+pub(crate) fn why(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => format!("nothing came within {DEADLINE:?}"),
+        ErrorKind::UnexpectedEof => "the connection was closed without an answer".to_owned(),
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => "the connection was reset".to_owned(),
+        ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// [`why`], where it is a client's error that got no answer.
+pub(crate) fn why_no_answer(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Io(error) => why(error),
+        ureq::Error::Timeout(_) => format!("nothing came within {DEADLINE:?}"),
+        error => error.to_string(),
+    }
+}
+
+/// What should have come, or a failure that says in a sentence what came instead.
+pub trait OrFail<T> {
+    /// Panics where it is an error: with `what` should have been so, "but", and the error.
+    fn or_fail(self, what: &str) -> T;
+}
+
+impl<T, E: Display> OrFail<T> for Result<T, E> {
+    #[track_caller]
+    fn or_fail(self, what: &str) -> T {
+        match self {
+            Ok(value) => value,
+            Err(error) => panic!("{what}, but {error}"),
+        }
+    }
+}
+
 /// An HTTP client that opens a new connection for each request, for one that is kept alive would
 /// always reach the same worker. It asks this machine only, so it takes no proxy, whatever
 /// `http_proxy` and its like say. It gives up at the [`DEADLINE`].
@@ -57,7 +102,8 @@ fn agent_that_keeps(connections: usize) -> ureq::Agent {
 #[track_caller]
 pub fn connect(port: u16) -> TcpStream {
     let client = TcpStream::connect(("127.0.0.1", port))
-        .unwrap_or_else(|error| panic!("port {port} should take a connection: {error}"));
+        .map_err(|error| why(&error))
+        .or_fail(&format!("port {port} should take a connection"));
     client.set_read_timeout(Some(DEADLINE)).expect("it is no zero");
     client
 }
@@ -106,6 +152,13 @@ impl Answer {
     }
 }
 
+impl Display for Answer {
+    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        let status = self.head.lines().next().unwrap_or_default();
+        write!(f, "{status:?}, and {:?}", self.body)
+    }
+}
+
 /// Reads one answer, whatever its status, to the last byte that its `Content-Length` promises, and no
 /// further. The error says what came in place of a whole answer.
 pub fn any_answer(client: &mut TcpStream) -> Result<Answer, String> {
@@ -120,7 +173,7 @@ pub fn any_answer(client: &mut TcpStream) -> Result<Answer, String> {
                 return if length == Some(body.len()) {
                     Ok(Answer { head, body: body.to_owned() })
                 } else {
-                    Err(format!("more than an answer: {text}"))
+                    Err(format!("more than an answer came: {text:?}"))
                 };
             }
         }
@@ -129,10 +182,14 @@ pub fn any_answer(client: &mut TcpStream) -> Result<Answer, String> {
                 came.extend(&part[..length]);
                 continue;
             }
-            Ok(_) => "the end of the connection".to_owned(),
-            Err(error) => error.to_string(),
+            Ok(_) => why(&ErrorKind::UnexpectedEof.into()),
+            Err(error) => why(&error),
         };
-        return Err(format!("{end}, after {text:?}"));
+        return Err(if text.is_empty() {
+            end
+        } else {
+            format!("{end}, after this part of one: {text:?}")
+        });
     }
 }
 
@@ -140,5 +197,5 @@ pub fn any_answer(client: &mut TcpStream) -> Result<Answer, String> {
 pub fn answer(client: &mut TcpStream) -> Result<Answer, String> {
     let answer = any_answer(client)?;
     let well = answer.status() == Some(200) && answer.body.starts_with(GREETING);
-    if well { Ok(answer) } else { Err(format!("another answer: {answer:?}")) }
+    if well { Ok(answer) } else { Err(format!("another answer came: {answer}")) }
 }

@@ -1,8 +1,8 @@
 //! A primary and its workers, started by a test.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::process::CommandExt;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -13,16 +13,17 @@ use nix::libc;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
+use super::client::{why, why_no_answer};
 use super::process::{pipe, spawn};
 use super::{
-    DEADLINE, GREETING, HTML, PATIENCE, Page, Port, Process, Redis, agent, group, is_dead, pid,
-    process, processes,
+    DEADLINE, GREETING, HTML, OrFail, PATIENCE, Page, Port, Process, Redis, agent, group, is_dead,
+    pid, process, processes,
 };
 
 /// A primary and its workers, started by a test.
 ///
-/// Dropping it ends them all. A signal goes to nobody else: an id that is free again may be another
-/// program's by now.
+/// Dropping it ends them all, and where a test fails, shows what they have printed. A signal goes to
+/// nobody else: an id that is free again may be another program's by now.
 pub struct Cluster {
     /// The primary's process id.
     pub primary: Pid,
@@ -37,6 +38,8 @@ pub struct Cluster {
     stderr: Receiver<String>,
     errors: String,
     console: Vec<String>,
+    /// Whether a failure shows the console, as it does unless the test does so itself.
+    pub(crate) shows_console: bool,
     born: Instant,
     watchdog: Child,
 }
@@ -57,7 +60,8 @@ impl Cluster {
     /// Starts `command` with `WORKERS` workers on a port of its own, and waits until the primary
     /// and all of the workers have said that they run.
     ///
-    /// Panics, showing the console, where they do not.
+    /// Panics where they do not.
+    #[track_caller]
     pub fn start(mut command: Command, workers: usize) -> Cluster {
         command.env("WORKERS", workers.to_string());
         let mut cluster = Cluster::spawn(command, Console::Read);
@@ -114,9 +118,9 @@ impl Cluster {
         let stdout = match (shared, child.stdout.take()) {
             (Some(both), _) => lines(both),
             (None, Some(stdout)) => lines(stdout),
-            (None, None) => lines(std::io::empty()),
+            (None, None) => lines(io::empty()),
         };
-        let stderr = child.stderr.take().map_or_else(|| lines(std::io::empty()), lines);
+        let stderr = child.stderr.take().map_or_else(|| lines(io::empty()), lines);
         Cluster {
             primary,
             workers: Vec::new(),
@@ -127,41 +131,46 @@ impl Cluster {
             stderr,
             errors: String::new(),
             console: Vec::new(),
+            shows_console: true,
             born: Instant::now(),
             watchdog,
         }
     }
 
     /// Reads the primary's first line. Panics where it says something else.
+    #[track_caller]
     pub fn introduced(&mut self) {
-        let first = self.line();
-        let primary = first.strip_prefix("마스터 프로세스 아이디: ").and_then(pid);
-        assert_eq!(
-            primary,
-            Some(self.primary),
-            "the console should begin with `마스터 프로세스 아이디: ` and the primary's process id, \
-             {}, but it begins with:\n{first}",
-            self.primary
+        let expected = format!("마스터 프로세스 아이디: {}", self.primary);
+        let first = self.line_of(&format!("the console should begin with `{expected}`"));
+        assert!(
+            first == expected,
+            "the console should begin with `{expected}`, for that is the primary's process id, but \
+             it begins with `{first}`"
         );
     }
 
     /// The next line of the console. Panics where none comes.
+    #[track_caller]
     pub fn line(&mut self) -> String {
-        if let Some(line) = self.next_line(DEADLINE) {
-            return line;
+        self.line_of("the console should go on")
+    }
+
+    /// [`Cluster::line`], where a failure says `what` should come.
+    #[track_caller]
+    fn line_of(&mut self, what: &str) -> String {
+        match self.receive(DEADLINE) {
+            Ok(line) => line,
+            Err(_) if self.born.elapsed() >= PATIENCE => {
+                panic!("{what}, but this test has taken {PATIENCE:?}, and gives up")
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                panic!("{what}, but nothing more comes within {DEADLINE:?}")
+            }
+            Err(RecvTimeoutError::Disconnected) => match self.try_wait_for_end(DEADLINE) {
+                Ok(Ended { status, .. }) => panic!("{what}, but the program ended ({status})"),
+                Err(_) => panic!("{what}, but nobody has it open any more"),
+            },
         }
-        let mut errors = self.stderr();
-        if !errors.is_empty() {
-            errors.insert_str(0, "\nand this on stderr:\n");
-        }
-        let console = self.console();
-        if self.born.elapsed() < PATIENCE {
-            panic!("the console should have gone on, but it stops here:\n{console}{errors}");
-        }
-        panic!(
-            "this test gives up after {PATIENCE:?}: all that has been printed by then is\n\
-             {console}{errors}"
-        );
     }
 
     /// The next line of the console; `None` where none comes `within` that time, or none can come
@@ -180,41 +189,60 @@ impl Cluster {
     }
 
     /// Reads the line with which one more worker says that it runs.
+    #[track_caller]
     pub fn started(&mut self) -> Pid {
-        let line = self.line();
-        let Some(worker) = line.strip_suffix("번 워커 실행").and_then(pid) else {
-            panic!(
-                "expected a worker's start, `PID번 워커 실행`, but the console goes on:\n{}",
-                self.console()
-            );
-        };
+        let worker =
+            who_started(&self.line_of("a worker should say that it runs, `PID번 워커 실행`"));
         self.workers.push(worker);
         worker
     }
 
     /// Reads the two lines of one worker's death: who, and the line with code and signal.
+    #[track_caller]
     pub fn died(&mut self) -> (Pid, String) {
-        let line = self.line();
+        let what = "the console should say that a worker ended, `PID번 워커가 종료되었습니다`";
+        let line = self.line_of(what);
         let Some(worker) = line.strip_suffix("번 워커가 종료되었습니다").and_then(pid)
         else {
-            panic!(
-                "expected a worker's death, `PID번 워커가 종료되었습니다`, but the console goes on:\n{}",
-                self.console()
-            );
+            panic!("{what}, but this line comes: `{line}`");
         };
         self.workers.retain(|other| *other != worker);
-        (worker, self.line())
+        (worker, self.line_of(&format!("the console should say how worker {worker} ended")))
+    }
+
+    /// Reads the two lines of a worker's death, the second of which should be `how`.
+    #[track_caller]
+    pub fn one_dies(&mut self, how: &str) {
+        let (dead, instead) = self.died();
+        assert!(
+            instead == how,
+            "a worker should end with `{how}`, but the console says that worker {dead} ended \
+             with `{instead}`"
+        );
+    }
+
+    /// Reads the two lines of the death of `worker`, the second of which should be `how`.
+    #[track_caller]
+    pub fn dies(&mut self, worker: Pid, how: &str) {
+        let (dead, instead) = self.died();
+        assert!(
+            dead == worker && instead == how,
+            "worker {worker} should end with `{how}`, but the console says that worker {dead} \
+             ended with `{instead}`"
+        );
     }
 
     /// Reads the console until `count` workers have died and as many have started, in whatever
     /// order. Returns the deaths, each as [`Cluster::died`] does. Panics where the console says
     /// anything else, or a death twice.
+    #[track_caller]
     pub fn replaced(&mut self, count: usize) -> BTreeSet<(Pid, String)> {
         self.news(count, count, 0).0
     }
 
     /// [`Cluster::replaced`], where so many workers start, so many die, and so many `other` lines
     /// come that are neither. Returns the deaths, and those lines.
+    #[track_caller]
     pub fn news(
         &mut self,
         starts: usize,
@@ -223,19 +251,20 @@ impl Cluster {
     ) -> (BTreeSet<(Pid, String)>, Vec<String>) {
         let (mut started, mut died, mut other) = (0, BTreeSet::new(), Vec::new());
         while started < starts || died.len() < deaths || other.len() < others {
-            let line = self.line();
-            if let Some(worker) = line.strip_suffix("번 워커가 종료되었습니다") {
-                let worker = pid(worker).expect("a process id");
+            let line = self.line_of("the console should tell of more starts or deaths of workers");
+            if let Some(worker) = line.strip_suffix("번 워커가 종료되었습니다").and_then(pid)
+            {
                 self.workers.retain(|other| *other != worker);
-                let death = (worker, self.line());
-                assert!(died.insert(death), "a death was logged twice:\n{}", self.console());
-            } else if let Some(worker) = line.strip_suffix("번 워커 실행") {
-                self.workers.push(pid(worker).expect("a process id"));
+                let how =
+                    self.line_of(&format!("the console should say how worker {worker} ended"));
+                assert!(died.insert((worker, how)), "the death of {worker} was logged twice");
+            } else if let Some(worker) = line.strip_suffix("번 워커 실행").and_then(pid) {
+                self.workers.push(worker);
                 started += 1;
             } else if other.len() < others {
                 other.push(line);
             } else {
-                panic!("neither a death nor a start:\n{}", self.console());
+                panic!("a worker's start or death should come, but this line comes: `{line}`");
             }
         }
         (died, other)
@@ -249,6 +278,17 @@ impl Cluster {
         if left_out == 0 { end } else { format!("({left_out} lines, and then)\n{end}") }
     }
 
+    /// What a failure shows: the console so far, be it read by the test or not, and stderr.
+    fn report(&mut self) -> String {
+        while self.next_line(Duration::ZERO).is_some() {}
+        let (stdout, stderr) = (indented(&self.console()), indented(&self.stderr()));
+        [("The console", stdout), ("stderr", stderr)]
+            .into_iter()
+            .filter(|(_, text)| !text.is_empty())
+            .map(|(place, text)| format!("{place} by then:\n{text}"))
+            .collect()
+    }
+
     /// What has come on stderr so far.
     pub fn stderr(&mut self) -> String {
         self.errors.extend(self.stderr.try_iter());
@@ -256,9 +296,35 @@ impl Cluster {
     }
 
     /// Asks for `path`, which begins with `/`, over a new connection, as `curl` would. Any answer
-    /// is one, whatever its status; the error is that of a client that got none.
-    pub fn get(&self, path: &str) -> Result<Page, ureq::Error> {
-        Ok(self.get_with_cookie(&agent(), path, None)?.0)
+    /// is one, whatever its status; the error says in words why there is none.
+    pub fn get(&self, path: &str) -> Result<Page, String> {
+        let answer = self.get_with_cookie(&agent(), path, None);
+        answer.map(|(page, _)| page).map_err(|error| why_no_answer(&error))
+    }
+
+    /// [`Cluster::get`], or the same by POST with a body. Panics where no answer comes.
+    #[track_caller]
+    pub fn answer_to(&self, method: &str, path: &str) -> Page {
+        let answer = match method {
+            "POST" => {
+                let url = format!("http://127.0.0.1:{}{path}", self.port.number);
+                let answer = agent().post(url).send("a body").and_then(page_of);
+                answer.map_err(|error| why_no_answer(&error))
+            }
+            _ => self.get(path),
+        };
+        answer.or_fail(&format!("{method} {path} should be answered"))
+    }
+
+    /// Checks the whole answer: this status, the page's media type, and this text.
+    #[track_caller]
+    pub fn assert_answer(&self, method: &str, path: &str, status: u16, body: &str) {
+        let expected = Page { status, kind: Some(HTML.to_owned()), body: body.to_owned() };
+        let page = self.answer_to(method, path);
+        assert!(
+            page == expected,
+            "{method} {path} should be answered with\n    {expected}\nbut the answer has\n    {page}"
+        );
     }
 
     /// [`Cluster::get`] by this client, which sends a cookie, `NAME=VALUE`. Returns also the one that
@@ -273,37 +339,24 @@ impl Cluster {
         if let Some(cookie) = cookie {
             request = request.header("Cookie", cookie);
         }
-        let mut response = request.call()?;
-        let header = |name| {
-            let value = response.headers().get(name)?;
-            Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
-        };
-        let cookie = header("set-cookie").and_then(|it| it.split(';').next().map(str::to_owned));
-        let page = Page {
-            status: response.status().as_u16(),
-            kind: header("content-type"),
-            body: response.body_mut().read_to_string()?,
-        };
-        Ok((page, cookie))
+        let response = request.call()?;
+        let cookie = header(&response, "set-cookie");
+        let cookie = cookie.and_then(|it| it.split(';').next().map(str::to_owned));
+        Ok((page_of(response)?, cookie))
     }
 
     /// Asks for `/` and checks the answer: the status, the media type, and that the text begins as
     /// every step's page does.
     #[track_caller]
     pub fn assert_answers(&self) {
-        let page = self.get("/").unwrap_or_else(|error| {
-            panic!(
-                "port {} should have answered: {error}\nthe console:\n{}",
-                self.port.number,
-                self.console()
-            )
-        });
-        assert_eq!(
-            (page.status, page.kind.as_deref()),
-            (200, Some(HTML)),
-            "another page: {page:?}"
+        let page = self.answer_to("GET", "/");
+        let Page { status, kind, body } = &page;
+        let well = (*status, kind.as_deref()) == (200, Some(HTML)) && body.starts_with(GREETING);
+        assert!(
+            well,
+            "GET / should be answered with status 200, {HTML}, and a page that begins with \
+             {GREETING:?}, but the answer has {page}"
         );
-        assert!(page.body.starts_with(GREETING), "another page was served: {}", page.body);
     }
 
     /// The processes whose parent is the primary.
@@ -321,7 +374,11 @@ impl Cluster {
     #[track_caller]
     pub fn send(&self, signal: Signal, to: Pid) {
         if let Err(error) = self.try_send(signal as i32, to) {
-            panic!("kill -{signal} {to}: {error}\nthe console:\n{}", self.console());
+            let what = if to == self.primary { "the primary" } else { "the worker" };
+            match error {
+                Errno::ESRCH => panic!("{what} {to} should get {signal}, but it has ended"),
+                _ => panic!("{what} {to} should get {signal}, but kill says {error}"),
+            }
         }
     }
 
@@ -338,7 +395,7 @@ impl Cluster {
     /// Ctrl-C: the terminal sends SIGINT to every process of its foreground group, termios(3).
     #[track_caller]
     pub fn interrupt(&self) {
-        self.send_to_all(Signal::SIGINT).expect("the cluster runs");
+        self.send_to_all(Signal::SIGINT).or_fail("the program should run");
     }
 
     /// Sends `signal` to the primary and to all of its workers, as systemd does where it stops them.
@@ -363,7 +420,7 @@ impl Cluster {
     pub fn wait_for_end_within(&mut self, limit: Duration) -> Ended {
         match self.try_wait_for_end(limit) {
             Ok(ended) => ended,
-            Err(left) => panic!("{left}\nthe console:\n{}", self.console()),
+            Err(left) => panic!("{left}"),
         }
     }
 
@@ -392,7 +449,8 @@ impl Cluster {
             let group = group(self.primary);
             let pids: Vec<_> = group.iter().map(|process| process.pid.as_raw()).collect();
             return Err(format!(
-                "{limit:?} later no process should be left, but these are: {pids:?}"
+                "the program should end with all of its processes, but {limit:?} later these \
+                 are left: {pids:?}"
             ));
         }
         Ok(Ended { status: self.reap(), lines, stderr: self.stderr() })
@@ -426,9 +484,17 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        let report = (thread::panicking() && self.shows_console).then(|| self.report());
+        let is_over = is_dead(self.primary);
         if self.status.is_none() {
             let _ = self.send_to_all(Signal::SIGKILL);
             self.reap();
+        }
+        if let Some(report) = report {
+            // What a test has killed itself is no news.
+            let status = self.status.filter(|it| is_over && it.signal() != Some(libc::SIGKILL));
+            let end = status.map_or(String::new(), |it| format!("The program had ended ({it}).\n"));
+            eprint!("\n{report}{end}");
         }
     }
 }
@@ -439,6 +505,89 @@ pub struct Ended {
     pub lines: Vec<String>,
     pub stderr: String,
 }
+
+/// The program should have ended with this status.
+#[track_caller]
+pub fn assert_status(status: ExitStatus, code: i32) {
+    let well = status.code() == Some(code);
+    assert!(well, "the program should end with exit status {code}, but it ended with {status}");
+}
+
+/// Nothing should have come, for the reason `why`.
+#[track_caller]
+pub fn assert_nothing(came: impl IntoIterator<Item = impl AsRef<str>>, why: &str) {
+    let came: String = came.into_iter().map(|line| format!("    {}\n", line.as_ref())).collect();
+    assert!(came.is_empty(), "{why}, but this came:\n{came}");
+}
+
+/// These deaths should have been logged, and no others: see [`Cluster::replaced`].
+#[track_caller]
+pub fn assert_deaths(came: &BTreeSet<(Pid, String)>, expected: &BTreeSet<(Pid, String)>) {
+    let list = |deaths: &BTreeSet<(Pid, String)>| {
+        let lines = deaths.iter().map(|(worker, how)| format!("    {worker} with `{how}`\n"));
+        lines.collect::<String>()
+    };
+    assert!(
+        came == expected,
+        "these workers should end so:\n{}but by the console these ended so:\n{}",
+        list(expected),
+        list(came)
+    );
+}
+
+/// The worker that says in this line that it runs. Panics where the line is another.
+#[track_caller]
+pub fn who_started(line: &str) -> Pid {
+    let line = line.trim_end();
+    let Some(worker) = line.strip_suffix("번 워커 실행").and_then(pid) else {
+        panic!(
+            "a worker should say that it runs, `PID번 워커 실행`, but this line comes: `{line}`"
+        );
+    };
+    worker
+}
+
+/// What came, on the console or on stderr, should be this.
+#[track_caller]
+pub fn assert_says(came: &str, expected: &str) {
+    says(came, expected, came == expected);
+}
+
+/// [`assert_says`], where it is known whether it `is_so`.
+#[track_caller]
+pub(crate) fn says(came: &str, expected: &str, is_so: bool) {
+    let came = if came.is_empty() { "nothing" } else { came };
+    assert!(
+        is_so,
+        "the program should print this:\n{}but it printed this:\n{}",
+        indented(expected),
+        indented(came)
+    );
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("    {line}\n")).collect()
+}
+
+/// What was read from a console that is the test's own. Panics where that failed, or is its end.
+#[track_caller]
+pub fn console_says(read: io::Result<usize>, text: &[u8]) -> String {
+    let length = read.map_err(|error| why(&error)).or_fail("the console should go on");
+    assert!(length > 0, "the console should go on, but the program has closed it");
+    String::from_utf8_lossy(&text[..length]).into_owned()
+}
+
+fn header(response: &Response, name: &str) -> Option<String> {
+    let value = response.headers().get(name)?;
+    Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+fn page_of(mut response: Response) -> Result<Page, ureq::Error> {
+    let (status, kind) = (response.status().as_u16(), header(&response, "content-type"));
+    Ok(Page { status, kind, body: response.body_mut().read_to_string()? })
+}
+
+type Response = ureq::http::Response<ureq::Body>;
 
 /// Reads `output` line by line until it ends, each line with its `\n`.
 fn lines(output: impl Read + Send + 'static) -> Receiver<String> {

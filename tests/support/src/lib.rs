@@ -1,8 +1,8 @@
 //! What the tests share: a running cluster whose console is read line by line, and what a person
 //! would look at from a second terminal.
 //!
-//! Every wait in here ends: with what was waited for, or at [`DEADLINE`] with a message that shows
-//! the console up to that moment. What goes wrong is a panic, for this is what a test fails by.
+//! Every wait in here ends: with what was waited for, or at [`DEADLINE`] with a message that says
+//! what came instead; below it stands the console up to that moment. What goes wrong is a panic, for this is what a test fails by.
 
 mod client;
 mod cluster;
@@ -15,6 +15,7 @@ pub mod promises;
 mod redis;
 pub mod transcript;
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -25,10 +26,14 @@ pub use nix::sys::signal::Signal;
 pub use nix::unistd::Pid;
 
 pub use client::{
-    Answer, GREETING, HTML, PAGE, Page, REQUEST, agent, agent_that_keeps_its_connection, answer,
-    any_answer, begin_to_connect, connect, reset,
+    Answer, GREETING, HTML, OrFail, PAGE, Page, REQUEST, agent, agent_that_keeps_its_connection,
+    answer, any_answer, begin_to_connect, connect, reset,
 };
-pub use cluster::{Cluster, Console, Ended};
+pub(crate) use cluster::says;
+pub use cluster::{
+    Cluster, Console, Ended, assert_deaths, assert_nothing, assert_says, assert_status,
+    console_says, who_started,
+};
 pub use installed::Installed;
 #[cfg(target_os = "linux")]
 pub use limits::{allow_new_processes_and_threads, is_root};
@@ -70,13 +75,24 @@ pub fn root() -> PathBuf {
     here.ancestors().nth(2).expect("the project is two folders up").to_owned()
 }
 
+/// Does the same with all of these at the same time. Where one fails, this fails as it did.
+pub(crate) fn side_by_side<T: Send>(all: impl IntoIterator<Item = T>, run: impl Fn(T) + Sync) {
+    thread::scope(|scope| {
+        let run = &run;
+        let all: Vec<_> = all.into_iter().map(|it| scope.spawn(move || run(it))).collect();
+        for one in all {
+            one.join().unwrap_or_else(|failure| resume_unwind(failure));
+        }
+    });
+}
+
 /// Looks again and again until `done`, and panics with `what` should have come true at the
 /// [`DEADLINE`]. Only for what no event announces.
 #[track_caller]
 pub fn until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !done() {
-        assert!(Instant::now() < deadline, "{what}, but not within {DEADLINE:?}");
+        assert!(Instant::now() < deadline, "{what}, but {DEADLINE:?} later that is not so");
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -94,5 +110,5 @@ pub fn within(limit: Duration, what: &str, mut round: impl FnMut() -> Duration) 
             return;
         }
     }
-    panic!("{what} within {limit:?}, but the fastest of five rounds took {best:?}");
+    panic!("{what} within {limit:?}, but the fastest of five rounds took {best:.2?}");
 }

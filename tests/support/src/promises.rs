@@ -14,40 +14,47 @@ use std::io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use assert_cmd::assert::OutputAssertExt;
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
-use predicates::prelude::predicate;
 
 use super::{
-    Cluster, Console, DEADLINE, Ended, HTML, PAGE, Page, Port, REQUEST, agent, connect,
-    descriptors, is_dead, is_stopped, limit_descriptors, limit_processes, reset, step,
-    step_of_an_ordinary_user, until, within, zombie_status,
+    Cluster, Console, DEADLINE, Ended, OrFail, PAGE, Port, REQUEST, answer, assert_nothing,
+    assert_status, connect, descriptors, is_dead, is_stopped, limit_descriptors, limit_processes,
+    reset, says, step, step_of_an_ordinary_user, until, within, zombie_status,
 };
 
 // Settings and the port.
 
 pub fn a_wrong_port_is_one_line_and_starts_nothing(name: &str) {
     for value in ["", " ", "0", "-1", "65536", "eighty", "80.86", "8086 ", "99999999999999999999"] {
-        let mut command = step(name);
-        command.env("PORT", value).env("WORKERS", "2").env("RUST_BACKTRACE", "1");
-        Cluster::output(command).assert().failure().stdout("").stderr(predicate::eq(
-            format!("Error: PORT={value:?}: not a whole number from 1 to 65535\n").as_str(),
-        ));
+        refuses(name, "PORT", value, ": not a whole number from 1 to 65535\n");
     }
 }
 
 pub fn a_wrong_number_of_workers_is_one_line_and_starts_nothing(name: &str) {
     for value in ["", " ", "0", "-1", "1025", "two", "2.5", "2 ", "99999999999999999999"] {
-        let mut command = step(name);
-        command.env("WORKERS", value).env("RUST_BACKTRACE", "1");
-        Cluster::output(command).assert().failure().stdout("").stderr(predicate::eq(
-            format!("Error: WORKERS={value:?}: not a whole number from 1 to 1024\n").as_str(),
-        ));
+        refuses(name, "WORKERS", value, ": not a whole number from 1 to 1024\n");
     }
+}
+
+/// With this `setting` the step starts nothing: it prints one line, `Error: ` with that and `why`.
+#[track_caller]
+fn refuses(name: &str, setting: &str, value: &str, why: &str) {
+    let mut command = step(name);
+    command.env("WORKERS", "2").env(setting, value).env("RUST_BACKTRACE", "1");
+    is_refused(command, &format!("Error: {setting}={value:?}{why}"));
+}
+
+/// The program starts nothing, and prints one line, which begins like this, on stderr.
+#[track_caller]
+fn is_refused(command: Command, start: &str) {
+    let Ended { status, lines, stderr } = Cluster::spawn(command, Console::Read).wait_for_end();
+    assert_nothing(&lines, &format!("only `{}` should come, on stderr", start.trim_end()));
+    says(&stderr, start, stderr.starts_with(start) && stderr.lines().count() == 1);
+    assert_status(status, 1);
 }
 
 pub fn a_taken_port_is_one_line_and_starts_nothing(name: &str) {
@@ -55,12 +62,7 @@ pub fn a_taken_port_is_one_line_and_starts_nothing(name: &str) {
     let _taken = TcpListener::bind(("127.0.0.1", port.number)).unwrap();
     let mut command = step(name);
     command.env("PORT", port.number.to_string()).env("WORKERS", "2").env("RUST_BACKTRACE", "1");
-    Cluster::output(command)
-        .assert()
-        .failure()
-        .stdout("")
-        .stderr(predicate::str::starts_with(format!("Error: PORT={}: Address", port.number)))
-        .stderr(predicate::function(|text: &str| text.lines().count() == 1));
+    is_refused(command, &format!("Error: PORT={}: Address", port.number));
 }
 
 /// Nobody's server is in the way of this: where 8086 is free it is taken, and where another program
@@ -73,15 +75,14 @@ pub fn without_port_set_it_is_8086(name: &str) {
         let mut cluster = Cluster::spawn(command, Console::Read);
         if cluster.next_line(DEADLINE).is_none() {
             let Ended { status, stderr, .. } = cluster.wait_for_end();
-            assert!(
-                stderr.starts_with("Error: PORT=8086: Address"),
-                "8086 is taken, so that without PORT the step should say so, but it says: {stderr}"
-            );
-            assert_eq!(status.code(), Some(1), "8086 is taken: it should end with status 1");
+            // Without PORT it should say that 8086 is taken.
+            let start = "Error: PORT=8086: Address";
+            says(&stderr, start, stderr.starts_with(start));
+            assert_status(status, 1);
             return;
         }
         let what = "without PORT it should listen on 8086, which is taken, but it starts";
-        assert!(taken.is_err(), "{what}:\n{}", cluster.console());
+        assert!(taken.is_err(), "{what}");
         // Whoever had the port has just left it: once more.
     }
     panic!("port 8086 is taken and left by somebody all the time");
@@ -118,13 +119,8 @@ fn other_addresses() -> Vec<IpAddr> {
 
 pub fn the_page_is_the_same_for_every_path_and_method(name: &str) {
     let cluster = Cluster::start(step(name), 2);
-    let page = Page { status: 200, kind: Some(HTML.to_owned()), body: PAGE.to_owned() };
-    assert_eq!(cluster.get("/").expect("GET is answered"), page, "another page was served");
-    let url = format!("http://127.0.0.1:{}/any/path?at=all", cluster.port.number);
-    let mut posted = agent().post(url).send("a body").expect("POST is answered, too");
-    assert_eq!(posted.status(), 200);
-    assert_eq!(posted.headers()["content-type"], HTML);
-    assert_eq!(posted.body_mut().read_to_string().unwrap(), PAGE);
+    cluster.assert_answer("GET", "/", 200, PAGE);
+    cluster.assert_answer("POST", "/any/path?at=all", 200, PAGE);
 }
 
 /// Whether a client closes or resets its connection, before the worker takes it or after, with half
@@ -133,7 +129,7 @@ pub fn a_client_that_hangs_up_ends_no_worker(name: &str) {
     // The worker of a crashing step lives for a second after the first whole request. What takes
     // longer, on a busy machine, says nothing.
     let a_second = Duration::from_secs(1);
-    within(a_second, "all clients should have come and gone", || {
+    within(a_second, "clients should hang up, and the next one be answered,", || {
         let mut cluster = Cluster::start(step(name), 1);
         let worker = cluster.workers[0];
         let before = descriptors(worker).len();
@@ -154,8 +150,7 @@ pub fn a_client_that_hangs_up_ends_no_worker(name: &str) {
         let answers = whole.is_ok() && lives && cluster.get("/").is_ok();
         let took = start.elapsed();
         if !answers && took < a_second {
-            let (console, stderr) = (cluster.console(), cluster.stderr());
-            panic!("clients hung up, and now the worker answers nobody:\n{console}\n{stderr}");
+            panic!("the worker should go on when clients hang up, but now it answers nobody");
         }
         let stderr = cluster.end().stderr;
         assert!(
@@ -301,17 +296,21 @@ fn never_deaf(cluster: &mut Cluster) {
             break false;
         }
         if Instant::now() > deadline {
-            let (console, stderr) = (cluster.console(), cluster.stderr());
             panic!(
                 "nobody holds up the worker any more, but for {DEADLINE:?} it has answered nobody, \
-                 and it has not ended:\n{console}\n{stderr}"
+                 and it has not ended"
             );
         }
     };
     if cfg!(target_os = "linux") {
         let status = zombie_status(worker);
         let well = answered || matches!(status, Some(WaitStatus::Exited(_, 1 | 101)));
-        assert!(well, "the worker should answer, or exit with code 1 or 101, but it is {status:?}");
+        let how = match status {
+            Some(WaitStatus::Exited(_, code)) => format!("exited with code {code}"),
+            Some(WaitStatus::Signaled(_, signal, _)) => format!("was ended by {signal}"),
+            _ => "had ended before any client came".to_owned(),
+        };
+        assert!(well, "the worker should answer, or exit with code 1 or 101, but it {how}");
         cluster.send(Signal::SIGCONT, cluster.primary);
     }
     // A crashing step's worker that has answered has another second.
@@ -319,11 +318,9 @@ fn never_deaf(cluster: &mut Cluster) {
     while let Err(error) = cluster.get("/") {
         if is_dead(cluster.primary) {
             // It may end with its last worker.
-            let status = cluster.wait_for_end().status;
-            return assert_eq!(status.code(), Some(0), "the primary should end well");
+            return assert_status(cluster.wait_for_end().status, 0);
         }
-        let console = cluster.console();
-        assert!(Instant::now() < deadline, "nobody answers any more: {error}:\n{console}");
+        assert!(Instant::now() < deadline, "a worker should answer again, but {error}");
     }
 }
 
@@ -334,8 +331,8 @@ pub fn a_console_that_nobody_reads_ends_it_quietly(name: &str) {
     command.env("WORKERS", "2");
     let mut cluster = Cluster::spawn(command, Console::Unread);
     let Ended { status, stderr, .. } = cluster.wait_for_end();
-    assert_eq!(stderr, "", "`… | head -1` should end without a word on stderr");
-    assert!(!status.success(), "it could not say what it had to say");
+    assert_nothing(stderr.lines(), "`… | head -1` should end without a word on stderr");
+    assert!(!status.success(), "nobody reads what it says, so it should fail, but it ends well");
 }
 
 pub fn ctrl_c_ends_all_at_once_and_logs_nothing(name: &str) {
@@ -347,9 +344,9 @@ pub fn ctrl_c_ends_all_at_once_and_logs_nothing(name: &str) {
         let took = start.elapsed();
         if cfg!(target_os = "linux") {
             // Elsewhere a worker may die, and be logged, before the signal has reached the primary.
-            assert_eq!(lines, [""; 0], "Ctrl-C should log nothing and respawn nothing");
+            assert_nothing(&lines, "Ctrl-C should log nothing and respawn nothing");
         }
-        assert_eq!(stderr, "");
+        assert_nothing(stderr.lines(), "stderr should be empty");
         took
     });
 }
@@ -362,10 +359,10 @@ pub fn one_primary_starts_as_many_workers_as_asked_for(name: &str) {
     let mut workers = cluster.workers.clone();
     children.sort();
     workers.sort();
-    assert_eq!(children, workers, "the primary's children should be the workers that said so");
+    assert_eq!(children, workers, "the primary's children should be those that said that they run");
     let Ended { lines, stderr, .. } = cluster.end();
-    assert_eq!(lines, [""; 0], "with WORKERS=3 the console should have ended after three workers");
-    assert_eq!(stderr, "", "nothing went wrong, so stderr should be empty");
+    assert_nothing(&lines, "with WORKERS=3 the console should have ended after three workers");
+    assert_nothing(stderr.lines(), "nothing went wrong, so stderr should be empty");
 }
 
 pub fn without_workers_set_there_is_one_for_each_cpu(name: &str) {
@@ -394,18 +391,20 @@ pub fn every_worker_answers_on_the_one_port(name: &str) {
         // the thread that waits in accept(2) stops on its way out: then one of three is not taken.
         let mut clients: Vec<_> = (0..3).map(|_| connect(cluster.port.number)).collect();
         for client in &mut clients {
-            client.write_all(REQUEST).unwrap();
+            client.write_all(REQUEST).or_fail("the connection should be open");
+        }
+        if cfg!(target_os = "linux") {
+            let what = format!("worker {} of 3 should answer all clients alone", awake + 1);
+            for client in &mut clients {
+                answer(client).or_fail(&what);
+            }
+            continue;
         }
         let answered = |client: &mut TcpStream| {
             let mut text = [0; 4096];
             let length = client.read(&mut text).unwrap_or(0);
             text[..length].starts_with(b"HTTP/1.1 200 OK")
         };
-        if cfg!(target_os = "linux") {
-            let all = clients.iter_mut().all(answered);
-            assert!(all, "worker {} of 3 should have answered all clients alone", awake + 1);
-            continue;
-        }
         for client in &clients {
             client.set_nonblocking(true).unwrap();
         }
@@ -439,10 +438,10 @@ fn ends_with_nothing_left(cluster: &mut Cluster, signal: Signal) -> Duration {
     let Ended { status, lines, stderr } = cluster.wait_for_end();
     let took = start.elapsed();
     assert_ended_by(signal, status);
-    assert_eq!(lines, [""; 0], "nobody is left to log anything");
-    assert_eq!(stderr, "");
+    assert_nothing(&lines, "nobody is left to log anything");
+    assert_nothing(stderr.lines(), "stderr should be empty");
     let port = cluster.port.number;
-    TcpListener::bind(("127.0.0.1", port)).expect("the port should be free again");
+    TcpListener::bind(("127.0.0.1", port)).or_fail("the port should be free again");
     took
 }
 
@@ -476,10 +475,10 @@ pub fn a_primary_that_cannot_fork_says_so_in_one_line_and_ends(name: &str) {
     let mut cluster = Cluster::spawn(command, Console::Read);
     cluster.introduced();
     let Ended { status, lines, stderr } = cluster.wait_for_end();
-    assert_eq!(lines, [""; 0], "no worker can have started");
+    assert_nothing(&lines, "no worker can have started");
     assert!(stderr.starts_with("Error: fork: "), "it should say what failed: {stderr}");
     assert_eq!(stderr.lines().count(), 1, "it should say so in one line: {stderr}");
-    assert_eq!(status.code(), Some(1), "it should end with status 1");
+    assert_status(status, 1);
 }
 
 /// As by `trap '' CHLD` in a shell. An ignored SIGCHLD would hide who has ended, wait(2).
@@ -491,7 +490,7 @@ pub fn a_death_is_logged_even_if_sigchld_was_ignored_at_the_start(name: &str) {
     let worker = cluster.started();
     cluster.started();
     cluster.send(Signal::SIGKILL, worker);
-    assert_eq!(cluster.died(), (worker, "code null signal SIGKILL".to_owned()));
+    cluster.dies(worker, "code null signal SIGKILL");
 }
 
 // The clock of a crashing step.
@@ -500,37 +499,27 @@ pub fn a_worker_exits_one_second_after_its_first_answer_however_often_it_is_aske
     let a_second = Duration::from_secs(1);
     within(a_second.mul_f64(1.25), "a worker that has answered should exit", || {
         let cluster = Cluster::start(step(name), 1);
-        let connection = connect(cluster.port.number);
+        let mut connection = connect(cluster.port.number);
         let start = Instant::now();
         let mut answers = 0;
-        while ask(&connection) {
-            answers += 1;
-            assert!(start.elapsed() < DEADLINE, "after one second it should have exited");
-        }
+        let instead = loop {
+            let _ = connection.write_all(REQUEST);
+            match answer(&mut connection) {
+                Ok(_) => answers += 1,
+                Err(instead) => break instead,
+            }
+            assert!(start.elapsed() < DEADLINE, "after one second it should exit, but it goes on");
+        };
         let life = start.elapsed();
-        assert!(life >= a_second, "it should live for one second, but it was {life:?}");
+        let what = "until it exits, the worker should give answer after answer";
+        assert!(answers > 1, "{what}, but after {answers} of them {instead}");
         assert!(
-            answers > 1,
-            "until then it should go on answering, but it answered {answers} time"
+            life >= a_second,
+            "a worker should live for one second after its first answer, but {life:.2?} after it \
+             {instead}"
         );
         life
     });
-}
-
-/// Asks for the page over a connection that is kept. False where it was closed instead.
-fn ask(mut connection: &TcpStream) -> bool {
-    let mut answer = String::new();
-    let mut part = [0; 512];
-    if connection.write_all(REQUEST).is_err() {
-        return false;
-    }
-    while !answer.ends_with(PAGE) {
-        match connection.read(&mut part) {
-            Ok(length @ 1..) => answer += &String::from_utf8_lossy(&part[..length]),
-            _ => return false,
-        }
-    }
-    true
 }
 
 /// One test for each promise of these that a step keeps, by name. `Redis` says that it needs one.

@@ -51,9 +51,11 @@ use std::{fs, thread};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
+use super::client::{why, why_no_answer};
 use super::{
-    Cluster, Console, DEADLINE, Ended, Installed, Process, Redis, agent_that_keeps_its_connection,
-    connect, is_dead, is_stopped, node, processes, root, step, until,
+    Cluster, Console, DEADLINE, Ended, Installed, OrFail, Process, Redis,
+    agent_that_keeps_its_connection, connect, is_dead, is_stopped, node, processes, root,
+    side_by_side, step, until,
 };
 
 /// What starts Redis in terminal 3. This test starts one at a port of its own.
@@ -93,11 +95,7 @@ fn play_all_that(what: &str, wanted: impl Fn(&str, bool) -> bool) {
         .filter(|name| wanted(name, text_of(name).lines().any(runs_node)))
         .collect();
     assert!(!names.is_empty(), "there is no {what}");
-    thread::scope(|scope| {
-        for name in &names {
-            scope.spawn(|| play(name, Program::Step));
-        }
-    });
+    side_by_side(names, |name| play(&name, Program::Step));
 }
 
 /// Plays the scene `book/console/NAME.console` with the step or with its Node twin. Panics as
@@ -297,7 +295,10 @@ impl Scene {
             command.env("REDIS_URL", redis.url()).env("REDIS_MILLISECONDS", "5000");
         }
         command.envs(settings);
-        Cluster::spawn(command, console)
+        let mut cluster = Cluster::spawn(command, console);
+        // The two consoles side by side show it.
+        cluster.shows_console = false;
+        cluster
     }
 
     /// Terminal 2.
@@ -451,9 +452,9 @@ impl Scene {
                     std::io::ErrorKind::UnexpectedEof => {
                         "curl: (52) Empty reply from server\n".to_owned()
                     }
-                    _ => format!("curl: {error}\n"),
+                    _ => format!("curl: {}\n", why(error)),
                 },
-                Err(error) if !silent => format!("curl: {error}\n"),
+                Err(error) if !silent => format!("curl: {}\n", why_no_answer(error)),
                 Ok(_) | Err(_) => String::new(),
             };
             printed += &format.replace("%{http_code}", &format!("{code:03}")).replace("\\n", "\n");
@@ -509,7 +510,7 @@ impl Scene {
             self.refuse("terminal 3 is busy:", line);
         }
         let mut client = connect(self.cluster().port.number);
-        client.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("a request fits into the socket");
+        client.write_all(b"GET / HTTP/1.0\r\n\r\n").or_fail("the connection should be open");
         self.waiting = Some(client);
     }
 
@@ -522,7 +523,10 @@ impl Scene {
         let end = client.read_to_string(&mut answer);
         let printed = match answer.split_once("\r\n\r\n") {
             Some((_, page)) => page.to_owned(),
-            None => format!("(no answer: {end:?})"),
+            None => match end {
+                Ok(_) => format!("(no answer, but the end of the connection: {answer:?})"),
+                Err(error) => format!("(no answer: {})", why(&error)),
+            },
         };
         let printed: Vec<String> = printed.lines().map(str::to_owned).collect();
         self.compare(expected, &printed);

@@ -12,8 +12,8 @@ use nix::unistd::Pid;
 
 use super::ends_with_nothing_left;
 use crate::{
-    Cluster, DEADLINE, Ended, REQUEST, answer, begin_to_connect, connect, is_dead, is_stopped,
-    limit_descriptors, reset, step, until, within,
+    Cluster, DEADLINE, Ended, OrFail, REQUEST, answer, assert_nothing, assert_says, assert_status,
+    begin_to_connect, connect, is_dead, is_stopped, limit_descriptors, reset, step, until, within,
 };
 
 // Who gets a connection.
@@ -27,7 +27,8 @@ pub fn a_thousand_connections_one_after_another_go_to_four_workers_in_turn(name:
     let mut order = Vec::new();
     for _ in 0..1_000 {
         let mut client = connect(cluster.port.number);
-        assert!(asks_and_is_answered(&mut client), "each connection should be answered");
+        client.write_all(REQUEST).or_fail("the connection should be open");
+        answer(&mut client).or_fail("each connection should be answered");
         let mut owners = cluster.workers.iter().enumerate().filter_map(|(at, worker)| {
             let new: Vec<String> =
                 crate::sockets(*worker).into_iter().filter(|it| !seen.contains(it)).collect();
@@ -47,10 +48,10 @@ pub fn six_connections_to_one_worker_are_answered_while_all_stay_open(name: &str
     let cluster = Cluster::start(step(name), 1);
     let mut clients: Vec<TcpStream> = (0..6).map(|_| connect(cluster.port.number)).collect();
     for client in &mut clients {
-        client.write_all(REQUEST).unwrap();
+        client.write_all(REQUEST).or_fail("the connection should be open");
     }
     for (at, client) in clients.iter_mut().enumerate() {
-        assert!(is_answered(client), "connection {} of 6 got no answer", at + 1);
+        answer(client).or_fail(&format!("connection {} of 6 should be answered", at + 1));
     }
 }
 
@@ -63,7 +64,7 @@ pub fn a_worker_that_is_stopped_and_killed_loses_no_client(name: &str) {
         stop(&cluster, asleep);
         let mut clients: Vec<TcpStream> = (0..8).map(|_| connect(cluster.port.number)).collect();
         for client in &mut clients {
-            client.write_all(REQUEST).unwrap();
+            client.write_all(REQUEST).or_fail("the connection should be open");
         }
         // The workers that are awake answer all but what the others were handed: one each.
         if stopped == 1 {
@@ -76,10 +77,8 @@ pub fn a_worker_that_is_stopped_and_killed_loses_no_client(name: &str) {
             cluster.send(Signal::SIGKILL, *worker);
         }
         for client in &mut clients {
-            assert!(
-                is_answered(client),
-                "a worker was stopped, given a connection and killed: another should answer it"
-            );
+            let what = "a worker was stopped, given a connection and killed: another should answer";
+            answer(client).or_fail(what);
         }
     }
 }
@@ -89,7 +88,7 @@ pub fn while_a_worker_stays_stopped_the_others_answer_all_that_comes_later(name:
     stop(&cluster, &cluster.workers[..1]);
     let mut first: Vec<TcpStream> = (0..3).map(|_| connect(cluster.port.number)).collect();
     for client in &mut first {
-        client.write_all(REQUEST).unwrap();
+        client.write_all(REQUEST).or_fail("the connection should be open");
     }
     until("two workers should answer two of three clients", || {
         first.retain_mut(|client| !is_answered_within(client, SOON));
@@ -100,7 +99,7 @@ pub fn while_a_worker_stays_stopped_the_others_answer_all_that_comes_later(name:
     }
     assert!(!is_answered_within(&mut first[0], SOON), "one client waits for the sleeper");
     cluster.send(Signal::SIGCONT, cluster.workers[0]);
-    assert!(is_answered(&mut first[0]), "the sleeper should answer once it is awake");
+    answer(&mut first[0]).or_fail("the sleeper should answer once it is awake");
 }
 
 /// Where the primary ends by itself, because of a signal.
@@ -133,7 +132,7 @@ pub fn no_stopped_worker_outlives_a_primary_that_was_killed(name: &str) {
         until("a stopped worker should end with its primary", || is_dead(worker));
         let took = start.elapsed();
         let port = cluster.port.number;
-        TcpListener::bind(("127.0.0.1", port)).expect("the port should be free again");
+        TcpListener::bind(("127.0.0.1", port)).or_fail("the port should be free again");
         cluster.end();
         took
     });
@@ -150,11 +149,7 @@ pub fn a_child_that_is_not_its_own_is_not_logged(name: &str) {
     });
     cluster.assert_answers();
     cluster.send(Signal::SIGKILL, worker);
-    assert_eq!(
-        cluster.died(),
-        (worker, "code null signal SIGKILL".to_owned()),
-        "the first death in the log should be the worker's"
-    );
+    cluster.dies(worker, "code null signal SIGKILL");
     let new = cluster.started();
     let alive: Vec<Pid> =
         cluster.children().iter().map(|child| child.pid).filter(|pid| !is_dead(*pid)).collect();
@@ -167,8 +162,9 @@ pub fn a_worker_that_nobody_started_says_so_and_ends(name: &str) {
     command.env("CLUSTER_WORKER", "1");
     let output = Cluster::output(command);
     let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(said, "Error: CLUSTER_WORKER is set, but stdin is no channel\n");
-    assert_eq!((output.status.code(), output.stdout), (Some(1), Vec::new()));
+    assert_says(&said, "Error: CLUSTER_WORKER is set, but stdin is no channel\n");
+    assert_nothing(String::from_utf8_lossy(&output.stdout).lines(), "it should print nothing else");
+    assert_status(output.status, 1);
 }
 
 // What HTTP and its clients may do.
@@ -197,8 +193,8 @@ pub fn five_hundred_connections_with_64_descriptors_are_answered_in_part_and_the
     }
     assert!(workers.iter().all(|worker| !is_dead(*worker)), "no worker should have ended");
     let Ended { lines, stderr, .. } = cluster.end();
-    assert_eq!(lines, [""; 0], "it should have nothing to log");
-    assert_eq!(stderr, "", "nothing should panic");
+    assert_nothing(&lines, "it should have nothing to log");
+    assert_nothing(stderr.lines(), "nothing should panic");
 }
 
 pub fn a_header_that_is_not_ascii_is_answered(name: &str) {
@@ -206,16 +202,18 @@ pub fn a_header_that_is_not_ascii_is_answered(name: &str) {
     let mut client = connect(cluster.port.number);
     client
         .write_all("GET / HTTP/1.1\r\nHost: localhost\r\nX-Name: 홍길동\r\n\r\n".as_bytes())
-        .unwrap();
-    assert!(is_answered(&mut client), "any byte above ASCII may stand in a header, RFC 9110, 5.5");
+        .or_fail("the connection should be open");
+    answer(&mut client).or_fail("any byte above ASCII may stand in a header, RFC 9110, 5.5");
 }
 
 pub fn http_1_0_keeps_a_connection_where_it_is_asked_to_and_says_so(name: &str) {
     let cluster = Cluster::start(step(name), 1);
     let mut client = connect(cluster.port.number);
     for _ in 0..2 {
-        client.write_all(b"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n").unwrap();
-        let head = answer(&mut client).expect("the page should come").head;
+        client
+            .write_all(b"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n")
+            .or_fail("the connection should be open");
+        let head = answer(&mut client).or_fail("the page should come").head;
         assert!(head.contains("\r\nconnection: keep-alive\r\n"), "it should say so: {head}");
     }
 }
@@ -231,7 +229,7 @@ pub fn a_client_that_resets_its_connection_is_not_worth_a_word(name: &str) {
         for length in [0, 8, REQUEST.len()] {
             for _ in 0..5 {
                 let mut client = connect(cluster.port.number);
-                client.write_all(&REQUEST[..length]).unwrap();
+                client.write_all(&REQUEST[..length]).or_fail("the connection should be open");
                 reset(client);
             }
         }
@@ -240,7 +238,10 @@ pub fn a_client_that_resets_its_connection_is_not_worth_a_word(name: &str) {
     cluster.assert_answers();
     assert!(!is_dead(worker), "the worker should live");
     let Ended { lines, stderr, .. } = cluster.end();
-    assert_eq!((lines, stderr), (Vec::new(), String::new()), "a client that left is no news");
+    assert_nothing(
+        lines.iter().map(String::as_str).chain(stderr.lines()),
+        "a client that left is no news",
+    );
 }
 
 /// A glance at a connection, for those that are looked at again and again.
@@ -253,14 +254,6 @@ pub(super) fn stop(cluster: &Cluster, workers: &[Pid]) {
     until("the workers should be stopped", || workers.iter().all(|worker| is_stopped(*worker)));
 }
 
-fn asks_and_is_answered(client: &mut TcpStream) -> bool {
-    client.write_all(REQUEST).is_ok() && is_answered(client)
-}
-
-fn is_answered(client: &mut TcpStream) -> bool {
-    answer(client).is_ok()
-}
-
 /// Whether the answer begins to come `within` that time; then it is read. What comes otherwise,
 /// an end say, is a panic.
 pub(super) fn is_answered_within(client: &mut TcpStream, within: Duration) -> bool {
@@ -271,7 +264,7 @@ pub(super) fn is_answered_within(client: &mut TcpStream, within: Duration) -> bo
     match begun {
         Err(error) if matches!(error.kind(), WouldBlock | TimedOut | Interrupted) => false,
         _ => {
-            answer(client).expect("a client should get the page, and nothing else");
+            answer(client).or_fail("a client should get the page, and nothing else");
             true
         }
     }

@@ -26,8 +26,8 @@ use super::supervise::{
 };
 use crate::process::spawn;
 use crate::{
-    Cluster, Ended, Installed, REQUEST, answer, connect, descriptors, is_dead, pid, root, step,
-    until,
+    Cluster, Ended, Installed, OrFail, REQUEST, answer, assert_deaths, assert_nothing, assert_says,
+    assert_status, connect, descriptors, is_dead, pid, root, side_by_side, step, until,
 };
 
 /// How long a new worker may take until it is ready.
@@ -48,15 +48,15 @@ fn reload(cluster: &mut Cluster) {
     let (count, old) = (cluster.workers.len(), finished(&cluster.workers));
     hang_up(cluster);
     let deaths = cluster.replaced(count);
-    assert_eq!(deaths, old, "a reload should end the old workers in order:\n{}", cluster.console());
+    assert_deaths(&deaths, &old);
 }
 
 /// Waits until the primary has as many workers as `count`, and no other child: those that have said
 /// that they run. Then each of them may answer.
 #[track_caller]
 fn settled(cluster: &Cluster, count: usize) {
-    let console = cluster.console();
-    assert_eq!(cluster.workers.len(), count, "workers by the console, which says:\n{console}");
+    let workers = cluster.workers.len();
+    assert_eq!(workers, count, "there should be {count} workers by the console, but not {workers}");
     let workers: BTreeSet<Pid> = cluster.workers.iter().copied().collect();
     until("the primary's children should be those workers, none of them a zombie", || {
         let children = cluster.children();
@@ -68,12 +68,20 @@ fn settled(cluster: &Cluster, count: usize) {
     }
 }
 
+/// These should be all workers that the console tells of.
+#[track_caller]
+fn are_the_workers(cluster: &Cluster, expected: &[Pid]) {
+    let list = |pids: &[Pid]| pids.iter().map(Pid::to_string).collect::<Vec<_>>().join(", ");
+    let (came, expected) = (list(&cluster.workers), list(expected));
+    assert!(came == expected, "by the console the workers should be {expected}, but are {came}");
+}
+
 /// Waits for a line on stderr, and checks that it is all that has been said there.
 #[track_caller]
 fn complains(cluster: &mut Cluster, errors: &str) {
     let lines = errors.lines().count();
     until("it should say on stderr what is wrong", || cluster.stderr().lines().count() >= lines);
-    assert_eq!(cluster.stderr(), errors);
+    assert_says(&cluster.stderr(), errors);
 }
 
 fn called_off(why: &str) -> String {
@@ -161,7 +169,7 @@ pub fn twenty_reloads_under_load_lose_no_request(name: &str) {
         single += load.single.into_inner();
         println!("{reloads} reloads; answered: {kept} on connections kept, {single} on one each");
         let lost = load.lost.into_inner().unwrap();
-        assert_eq!(lost, [""; 0], "every request should be answered whole, but these got that");
+        assert_nothing(&lost, "every request should be answered whole, but these got that");
     }
 }
 
@@ -311,7 +319,7 @@ pub fn a_worker_that_is_reloaded_finishes_what_it_has_and_gets_no_more(name: &st
     let mut busy = asks_half(&cluster, worker);
     let [mut kept, mut idle] = [asks(&cluster), asks(&cluster)];
     for client in [&mut kept, &mut idle] {
-        assert!(!answer(client).expect("it should be answered").is_the_last(), "not yet");
+        assert!(!answer(client).or_fail("it should be answered").is_the_last(), "not yet");
     }
     let held = descriptors(worker).len();
     let start = Instant::now();
@@ -319,18 +327,18 @@ pub fn a_worker_that_is_reloaded_finishes_what_it_has_and_gets_no_more(name: &st
     is_answered_for_the_last_time(&mut kept);
     let new = cluster.started();
     for _ in 0..20 {
-        answer(&mut asks(&cluster)).expect("the new worker should answer");
+        answer(&mut asks(&cluster)).or_fail("the new worker should answer");
     }
     assert!(descriptors(worker).len() <= held, "the old worker should get no more connections");
     assert_eq!(idle.read(&mut [0]).ok(), Some(0), "who is idle should be let go without a word");
     let waited = start.elapsed();
     assert!(waited >= A_LIFE, "but has a second to ask again, and this was {waited:?}");
     assert!(!is_dead(worker), "it has a request to finish");
-    busy.write_all(REST).unwrap();
-    let last = answer(&mut busy).expect("it should finish its request");
+    busy.write_all(REST).or_fail("the connection should be open");
+    let last = answer(&mut busy).or_fail("it should finish its request");
     assert!(last.is_the_last(), "and say that this is the last: {last:?}");
-    assert_eq!(cluster.died(), (worker, FINISHED.to_owned()));
-    assert_eq!(cluster.workers, [new]);
+    cluster.dies(worker, FINISHED);
+    are_the_workers(&cluster, &[new]);
     settled(&cluster, 1);
 }
 
@@ -364,18 +372,18 @@ pub fn the_new_workers_run_the_program_that_is_on_the_disk(name: &str) {
     let old = finished(&cluster.workers);
     hang_up(&cluster);
     let new = who(&cluster.line(), "is new");
-    assert_eq!(cluster.replaced(1), old);
-    assert_eq!(cluster.workers, [new]);
+    assert_deaths(&cluster.replaced(1), &old);
+    are_the_workers(&cluster, &[new]);
     settled(&cluster, 1);
     cluster.send(Signal::SIGKILL, new);
-    assert_eq!(cluster.died(), (new, KILLED.to_owned()));
+    cluster.dies(new, KILLED);
     let next = who(&cluster.line(), "is new");
-    assert_eq!(cluster.started(), next);
+    assert_eq!(cluster.started(), next, "it should be the one that said that it is new");
     settled(&cluster, 1);
     program.replace_by(&built(name));
     reload(&mut cluster);
     settled(&cluster, 1);
-    assert_eq!(cluster.stderr(), "");
+    assert_nothing(cluster.stderr().lines(), "stderr should be empty");
 }
 
 /// Where a program stands that cannot be started: hung up, the primary says so in one line, and goes
@@ -396,13 +404,13 @@ fn calls_off(
         hang_up(&cluster);
         happens(&mut cluster);
         complains(&mut cluster, &called_off(why).repeat(times));
-        assert_eq!(cluster.workers, old);
+        are_the_workers(&cluster, &old);
         settled(&cluster, 2);
         program.replace_by(&built(name));
     }
     reload(&mut cluster);
     settled(&cluster, 2);
-    assert_eq!(cluster.stderr(), called_off(why).repeat(2), "nothing more");
+    assert_says(&cluster.stderr(), &called_off(why).repeat(2));
 }
 
 pub fn a_reload_is_called_off_where_the_program_is_missing(name: &str) {
@@ -421,7 +429,7 @@ pub fn a_reload_is_called_off_where_the_program_ends_at_its_start(name: &str) {
         [("exit 3", "code 3 signal null"), ("kill -s KILL $$", "code null signal SIGKILL")]
     {
         // Its death is a worker's, and there is one.
-        let dies = |cluster: &mut Cluster| assert_eq!(cluster.died().1, end);
+        let dies = |cluster: &mut Cluster| cluster.one_dies(end);
         calls_off(name, why, |program| program.replace_by_script(script), dies);
     }
 }
@@ -433,13 +441,13 @@ pub fn where_the_program_is_missing_a_dead_worker_is_waited_for_and_no_reload_ha
     let [dead, alive] = cluster.workers[..] else { unreachable!() };
     program.remove();
     cluster.send(Signal::SIGKILL, dead);
-    assert_eq!(cluster.died(), (dead, KILLED.to_owned()));
+    cluster.dies(dead, KILLED);
     let missing = "fork: No such file or directory (os error 2)";
     complains(&mut cluster, &format!("Error: {missing}\n"));
     hang_up(&cluster);
     let told = called_off(missing);
     until("the reload should be called off", || cluster.stderr().contains(&told));
-    assert_eq!(cluster.workers, [alive]);
+    are_the_workers(&cluster, &[alive]);
     for _ in 0..4 {
         cluster.assert_answers();
     }
@@ -464,11 +472,7 @@ pub fn a_reload_waits_for_nothing_without_a_limit(name: &str) {
         a_new_worker_that_is_ready_too_late_finishes_at_once,
         terminated_during_a_reload_that_never_ends_it_ends_at_the_limit,
     ];
-    thread::scope(|scope| {
-        for promise in all {
-            scope.spawn(move || promise(name));
-        }
-    });
+    side_by_side(all, |promise: fn(&str)| promise(name));
 }
 
 const NOT_READY: &str = "the new worker was not ready after 5 seconds";
@@ -500,9 +504,9 @@ fn does_not_become_ready(name: &str, script: &str) {
     reload(&mut cluster);
     let death = cluster.next_line(2 * LIMIT);
     assert_eq!(death, Some(format!("{new}번 워커가 종료되었습니다")), "it should be killed");
-    assert_eq!(cluster.line(), KILLED);
+    assert_says(&cluster.line(), KILLED);
     settled(&cluster, 2);
-    assert_eq!(cluster.stderr(), called_off(NOT_READY), "nothing more");
+    assert_says(&cluster.stderr(), &called_off(NOT_READY));
 }
 
 fn a_new_worker_that_is_ready_too_late_finishes_at_once(name: &str) {
@@ -515,8 +519,8 @@ fn a_new_worker_that_is_ready_too_late_finishes_at_once(name: &str) {
     let late = gate.somebody_waits(&mut cluster);
     complains(&mut cluster, &called_off(NOT_READY));
     gate.let_in(1);
-    assert_eq!(cluster.replaced(1), finished(&[late]));
-    assert_eq!(cluster.workers, [old]);
+    assert_deaths(&cluster.replaced(1), &finished(&[late]));
+    are_the_workers(&cluster, &[old]);
     settled(&cluster, 1);
 }
 
@@ -532,14 +536,14 @@ fn a_stopped_worker_is_reloaded_after_the_limit_and_its_client_answered_by_anoth
     });
     let start = Instant::now();
     hang_up(&cluster);
-    assert_eq!(cluster.news(2, 1, 0).0, finished(&[awake]));
+    assert_deaths(&cluster.news(2, 1, 0).0, &finished(&[awake]));
     assert!(!is_answered_within(&mut clients[0], SOON), "it waits for the sleeper");
     clients[0].set_read_timeout(Some(2 * LIMIT)).expect("it is no zero");
-    answer(&mut clients[0]).expect("a new worker should answer it once the sleeper is dead");
+    answer(&mut clients[0]).or_fail("a new worker should answer it once the sleeper is dead");
     at_the_limit(start.elapsed());
-    assert_eq!(cluster.died(), (asleep, KILLED.to_owned()));
+    cluster.dies(asleep, KILLED);
     settled(&cluster, 2);
-    assert_eq!(cluster.stderr(), "");
+    assert_nothing(cluster.stderr().lines(), "stderr should be empty");
 }
 
 fn terminated_during_a_reload_that_never_ends_it_ends_at_the_limit(name: &str) {
@@ -552,7 +556,7 @@ fn terminated_during_a_reload_that_never_ends_it_ends_at_the_limit(name: &str) {
     cluster.send(Signal::SIGTERM, cluster.primary);
     let Ended { status, .. } = cluster.wait_for_end_within(2 * LIMIT);
     assert!(start.elapsed() < LIMIT + 3 * A_LIFE, "there is a limit, but it took longer");
-    assert_eq!(status.code(), Some(0), "it should end with status 0");
+    assert_status(status, 0);
 }
 
 // What else may come meanwhile.
@@ -631,8 +635,8 @@ fn during_a_reload(
     if errors.is_empty() {
         ends_in_order(&mut cluster, start);
     } else {
-        assert_eq!(cluster.news(0, left, 0).0, finished(&workers));
-        assert_eq!(cluster.wait_for_end().status.code(), Some(0));
+        assert_deaths(&cluster.news(0, left, 0).0, &finished(&workers));
+        assert_status(cluster.wait_for_end().status, 0);
     }
 }
 
@@ -659,22 +663,22 @@ pub fn an_old_worker_stays_until_a_new_one_is_ready(name: &str) {
             before[..=left].contains(&dead),
             "one of the old should go, not {dead}: {before:?}"
         );
-        assert_eq!(how, FINISHED);
+        assert_says(&how, FINISHED);
         if let Some(line) = others.first() {
             new = who(line, "waits");
         }
     }
     settled(&cluster, 3);
-    assert_eq!(cluster.stderr(), "");
+    assert_nothing(cluster.stderr().lines(), "stderr should be empty");
 }
 
 /// As `pkill -HUP` does it: the signal reaches the workers too.
 pub fn hung_up_together_with_its_workers_it_reloads_and_they_finish(name: &str) {
     let mut cluster = Cluster::start(step(name), 2);
     let old = finished(&cluster.workers);
-    cluster.send_to_all(Signal::SIGHUP).expect("the cluster runs");
+    cluster.send_to_all(Signal::SIGHUP).or_fail("the program should run");
     let deaths = cluster.replaced(2);
-    assert_eq!(deaths, old, "no worker should die of it:\n{}", cluster.console());
+    assert_deaths(&deaths, &old);
     settled(&cluster, 2);
 }
 
@@ -692,11 +696,11 @@ pub fn hung_up_during_a_reload_it_begins_anew_for_all(name: &str) {
     hang_up(&cluster);
     gate.let_in(1);
     let (deaths, new) = cluster.news(3, 3, 2);
-    assert_eq!(deaths, old, "all that were there when it was hung up again should go");
+    assert_deaths(&deaths, &old);
     let new: BTreeSet<Pid> = new.iter().map(|line| who(line, "is new")).collect();
     assert_eq!(new, cluster.workers.iter().copied().collect(), "the new program should run");
     settled(&cluster, 2);
-    assert_eq!(cluster.stderr(), "");
+    assert_nothing(cluster.stderr().lines(), "stderr should be empty");
 }
 
 pub fn fifty_hang_ups_in_a_burst_leave_the_right_number(name: &str) {
@@ -724,7 +728,7 @@ pub fn fifty_hang_ups_in_a_burst_leave_the_right_number(name: &str) {
                 } else if let Some(worker) = line.strip_suffix("번 워커가 종료되었습니다")
                 {
                     cluster.workers.retain(|other| Some(*other) != pid(worker));
-                    assert_eq!(cluster.next_line(A_LIFE).as_deref(), Some(FINISHED));
+                    assert_says(&cluster.next_line(A_LIFE).unwrap_or_default(), FINISHED);
                 } else {
                     new.insert(who(&line, "is new"));
                 }
@@ -736,7 +740,7 @@ pub fn fifty_hang_ups_in_a_burst_leave_the_right_number(name: &str) {
         });
         clients.are_answered();
     });
-    assert_eq!(clients.lost.into_inner().unwrap(), [""; 0], "every request should be answered");
+    assert_nothing(clients.lost.into_inner().unwrap(), "every request should be answered");
     settled(&cluster, 2);
     until("the primary should hold the descriptors it began with, and no more", || {
         descriptors(cluster.primary).len() <= before
@@ -758,12 +762,12 @@ pub fn terminated_during_a_reload_it_ends_in_order(name: &str) {
     let new = gate.somebody_waits(&mut cluster);
     let start = Instant::now();
     cluster.send(Signal::SIGTERM, cluster.primary);
-    assert_eq!(cluster.died(), (old[1], FINISHED.to_owned()));
-    client.write_all(REST).unwrap();
-    assert!(answer(&mut client).expect("it should be finished").is_the_last());
-    assert_eq!(cluster.died(), (old[0], FINISHED.to_owned()));
+    cluster.dies(old[1], FINISHED);
+    client.write_all(REST).or_fail("the connection should be open");
+    assert!(answer(&mut client).or_fail("it should be finished").is_the_last());
+    cluster.dies(old[0], FINISHED);
     gate.let_in(1);
-    assert_eq!(cluster.started(), new);
+    assert_eq!(cluster.started(), new, "it should be the one that waited");
     ends_in_order(&mut cluster, start);
 }
 
@@ -773,10 +777,10 @@ pub fn an_old_worker_that_is_killed_during_a_reload_changes_nothing(name: &str) 
         during_a_reload(name, 2, (2, ""), |cluster, gate, new| {
             let (killed, other) = (cluster.workers[which], cluster.workers[1 - which]);
             cluster.send(Signal::SIGKILL, killed);
-            assert_eq!(cluster.died(), (killed, KILLED.to_owned()));
+            cluster.dies(killed, KILLED);
             let next = cluster.started();
             gate.let_in(1);
-            assert_eq!(cluster.news(2, 2, 0).0, finished(&[next, other]));
+            assert_deaths(&cluster.news(2, 2, 0).0, &finished(&[next, other]));
             assert!(cluster.workers.contains(&new));
         });
     }
@@ -787,8 +791,8 @@ pub fn a_new_worker_that_is_killed_before_it_is_ready_calls_the_reload_off(name:
     during_a_reload(name, 2, (2, &errors), |cluster, _, new| {
         let old = cluster.workers.clone();
         cluster.send(Signal::SIGKILL, new);
-        assert_eq!(cluster.died(), (new, KILLED.to_owned()));
-        assert_eq!(cluster.workers, old);
+        cluster.dies(new, KILLED);
+        are_the_workers(cluster, &old);
     });
 }
 
@@ -805,14 +809,14 @@ pub fn a_new_worker_that_is_killed_while_others_are_still_old_is_replaced(name: 
     let second = who(&others[0], "waits");
     gate.bypass(name);
     cluster.send(Signal::SIGKILL, first);
-    assert_eq!(cluster.died(), (first, KILLED.to_owned()));
+    cluster.dies(first, KILLED);
     let next = cluster.started();
     gate.let_in(1);
     gone.extend(cluster.replaced(1));
     assert_eq!(gone, old, "the old, and no other, should go in order");
-    assert_eq!(cluster.workers, [next, second]);
+    are_the_workers(&cluster, &[next, second]);
     settled(&cluster, 2);
-    assert_eq!(cluster.stderr(), "");
+    assert_nothing(cluster.stderr().lines(), "stderr should be empty");
 }
 
 pub fn one_more_during_a_reload_is_one_more_after_it(name: &str) {
@@ -821,7 +825,7 @@ pub fn one_more_during_a_reload_is_one_more_after_it(name: &str) {
         cluster.send(Signal::SIGTTIN, cluster.primary);
         let more = cluster.started();
         gate.let_in(1);
-        assert_eq!(cluster.news(2, 2, 0).0, old, "the old, and no other, should go in order");
+        assert_deaths(&cluster.news(2, 2, 0).0, &old);
         assert!([more, new].iter().all(|it| cluster.workers.contains(it)), "both should stay");
     });
 }
@@ -834,8 +838,8 @@ pub fn one_fewer_during_a_reload_is_one_fewer_after_it(name: &str) {
         assert!(old.contains(&dead) && how == FINISHED, "an old one should go: {dead}, {how}");
         gate.let_in(1);
         let last = cluster.workers[0];
-        assert_eq!(cluster.replaced(1), finished(&[last]));
-        assert_eq!(cluster.workers, [new]);
+        assert_deaths(&cluster.replaced(1), &finished(&[last]));
+        are_the_workers(cluster, &[new]);
     });
 }
 

@@ -7,7 +7,7 @@ use std::thread;
 
 use nix::unistd::Pid;
 
-use crate::{Answer, Cluster, HTML, agent, any_answer, connect, pid, step};
+use crate::{Answer, Cluster, OrFail, agent, any_answer, assert_nothing, connect, pid, step};
 
 /// Somebody who keeps the cookie, as a browser does.
 #[derive(Clone)]
@@ -38,7 +38,7 @@ impl Visitor {
     pub fn try_visit_over(&mut self, client: &mut TcpStream) -> Result<Visit, String> {
         let cookie = self.id.as_ref().map(|id| format!("session={id}"));
         let answer = ask_for("/", cookie.as_deref().map(str::as_bytes), client)?;
-        let (id, visit) = session(&answer).ok_or(format!("not the page: {answer:?}"))?;
+        let (id, visit) = session(&answer).ok_or(format!("another answer came: {answer}"))?;
         self.id = Some(id);
         Ok(visit)
     }
@@ -46,7 +46,7 @@ impl Visitor {
     /// Visits the page over a connection of its own. Panics where it does not come.
     #[track_caller]
     pub fn visit(&mut self) -> Visit {
-        self.try_visit().unwrap_or_else(|instead| panic!("the page should come: {instead}"))
+        self.try_visit().or_fail("the page should come")
     }
 
     /// How often it has been here, by the page, after each of as many visits.
@@ -91,11 +91,9 @@ pub fn the_page_counts_visits_and_no_other_path_is_there(name: &str) {
     let cluster = Cluster::start(step(name), 1);
     let worker = cluster.workers[0];
     let page = |count| format!("<h1>Hello Cluster!</h1><p>{worker}번 워커, {count}번째 방문</p>");
-    let first = cluster.get("/").expect("the page should come");
-    assert_eq!((first.status, first.kind.as_deref()), (200, Some(HTML)));
-    assert_eq!(first.body, page(1));
+    cluster.assert_answer("GET", "/", 200, &page(1));
     let mut visitor = Visitor::new(&cluster);
-    assert_eq!(visitor.counts(2), [1, 2]);
+    assert_eq!(visitor.counts(2), [1, 2], "the page should count the visits");
     let cookie = format!("session={}", visitor.id.as_ref().unwrap());
     // A browser asks for its icon by itself: that is no visit.
     for path in ["/favicon.ico", "/any/path", "//", "/index.html?at=all"] {
@@ -107,7 +105,7 @@ pub fn the_page_counts_visits_and_no_other_path_is_there(name: &str) {
     }
     let url = format!("http://127.0.0.1:{}/?at=all", cluster.port.number);
     let posted = agent().post(url).header("Cookie", &cookie).send("a body");
-    let posted = posted.expect("POST is answered, too").body_mut().read_to_string();
+    let posted = posted.or_fail("POST / should be answered").body_mut().read_to_string();
     assert_eq!(posted.unwrap(), page(3), "whatever the method, and whatever is asked");
 }
 
@@ -115,7 +113,8 @@ pub fn the_cookie_holds_an_id_for_this_site_alone_and_for_no_script(name: &str) 
     let cluster = Cluster::start(step(name), 1);
     let url = format!("http://127.0.0.1:{}/", cluster.port.number);
     let ask = |cookie: &str| {
-        let response = agent().get(&url).header("Cookie", cookie).call().expect("the page");
+        let response =
+            agent().get(&url).header("Cookie", cookie).call().or_fail("the page should come");
         let cookies: Vec<_> = response.headers().get_all("set-cookie").iter().collect();
         assert_eq!(cookies.len(), 1, "one cookie should be set: {cookies:?}");
         let cookie = cookies[0].to_str().unwrap().to_owned();
@@ -133,8 +132,8 @@ pub fn the_cookie_holds_an_id_for_this_site_alone_and_for_no_script(name: &str) 
 pub fn over_one_connection_that_is_kept_it_counts_1_2_3(name: &str) {
     let cluster = Cluster::start(step(name), 2);
     let (mut visitor, mut client) = (Visitor::new(&cluster), connect(cluster.port.number));
-    let visits = [(); 3].map(|()| visitor.try_visit_over(&mut client).expect("the page"));
-    assert_eq!(visits.map(|visit| visit.count), [1, 2, 3]);
+    let visits = [(); 3].map(|()| visitor.try_visit_over(&mut client).or_fail("the page"));
+    assert_eq!(visits.map(|visit| visit.count), [1, 2, 3], "the page should count the visits");
     assert!(visits.iter().all(|visit| visit.worker == visits[0].worker), "one worker has it");
 }
 
@@ -146,7 +145,7 @@ pub fn ten_thousand_ids_are_all_different_and_every_bit_is_random(name: &str) {
     for _ in 0..10 {
         let mut client = connect(cluster.port.number);
         for _ in 0..1_000 {
-            let answer = ask_for("/", None, &mut client).expect("it should be answered");
+            let answer = ask_for("/", None, &mut client).or_fail("it should be answered");
             let (id, visit) = session(&answer).unwrap_or_else(|| panic!("no page: {answer:?}"));
             assert!(is_an_id(&id), "an id should be 32 hexadecimal digits: {id}");
             assert_eq!(visit.count, 1, "a new id has not been here");
@@ -188,7 +187,7 @@ pub fn a_value_that_is_no_id_gets_a_new_one_and_is_never_a_key(name: &str) {
         for _ in 0..2 {
             let shown = String::from_utf8_lossy(&cookie[..cookie.len().min(80)]).into_owned();
             let answer = ask_for("/", Some(cookie), &mut connect(cluster.port.number));
-            let answer = answer.unwrap_or_else(|end| panic!("{shown}: no answer: {end}"));
+            let answer = answer.or_fail(&format!("{shown} should be answered"));
             let (id, visit) =
                 session(&answer).unwrap_or_else(|| panic!("{shown}: not the page: {answer:?}"));
             assert!(is_an_id(&id), "{shown}: should get an id, but it gets {id}");
@@ -211,7 +210,7 @@ pub fn a_value_that_is_no_id_gets_a_new_one_and_is_never_a_key(name: &str) {
     ] {
         check(cookie.as_bytes(), &cluster);
     }
-    assert_eq!(cluster.end().stderr, "", "nothing of that is worth a word");
+    assert_nothing(cluster.end().stderr.lines(), "nothing of that is worth a word");
 }
 
 /// In turn over one connection, as behind a proxy, and then all at once.
@@ -221,7 +220,7 @@ pub fn two_visitors_never_share_a_count(name: &str) {
     let mut visitors = [(); 5].map(|()| Visitor::new(&cluster));
     for round in 1..=4 {
         for visitor in &mut visitors {
-            let visit = visitor.try_visit_over(&mut client).expect("the page");
+            let visit = visitor.try_visit_over(&mut client).or_fail("the page");
             assert_eq!(visit.count, round, "others came meanwhile, but they do not count");
         }
     }

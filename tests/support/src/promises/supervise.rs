@@ -12,15 +12,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{iter, mem, thread};
 
-use assert_cmd::assert::OutputAssertExt;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
-use predicates::prelude::predicate;
 
 use super::handoff::{SOON, is_answered_within, stop};
+use super::refuses;
 use crate::{
-    Cluster, Console, Ended, Installed, REQUEST, answer, connect, descriptors, is_dead, is_stopped,
-    limit_descriptors, limit_processes, step, step_of_an_ordinary_user, until, within,
+    Cluster, Console, Ended, Installed, OrFail, REQUEST, answer, assert_deaths, assert_nothing,
+    assert_says, assert_status, connect, descriptors, is_dead, is_stopped, limit_descriptors,
+    limit_processes, side_by_side, step, step_of_an_ordinary_user, until, within,
 };
 
 /// How long a worker may take to finish, and the primary to end.
@@ -61,11 +61,7 @@ fn each_within(
 
 pub fn a_wrong_number_of_failures_is_one_line_and_starts_nothing(name: &str) {
     for value in ["", " ", "0", "-1", "1001", "few", "2.5", "2 ", "99999999999999999999"] {
-        let mut command = step(name);
-        command.env("MAX_FAILURES", value).env("WORKERS", "2").env("RUST_BACKTRACE", "1");
-        Cluster::output(command).assert().failure().stdout("").stderr(predicate::eq(
-            format!("Error: MAX_FAILURES={value:?}: not a whole number from 1 to 1000\n").as_str(),
-        ));
+        refuses(name, "MAX_FAILURES", value, ": not a whole number from 1 to 1000\n");
     }
 }
 
@@ -74,7 +70,7 @@ pub fn a_wrong_number_of_failures_is_one_line_and_starts_nothing(name: &str) {
 fn dies_young(cluster: &mut Cluster, worker: Pid, born: Instant) -> Result<Instant, Duration> {
     let sent = Instant::now();
     cluster.send(Signal::SIGKILL, worker);
-    assert_eq!(cluster.died(), (worker, KILLED.to_owned()));
+    cluster.dies(worker, KILLED);
     let life = born.elapsed();
     if life < A_LIFE { Ok(sent) } else { Err(life) }
 }
@@ -102,9 +98,8 @@ fn die_young_in_a_row(
         assert!(
             took >= pause,
             "{} in a row died young, so the next should wait for {pause:?}, but it came after \
-             {took:?}:\n{}",
-            at + 1,
-            cluster.console()
+             {took:?}",
+            at + 1
         );
         late.push(took - pause);
         born = sent + pause;
@@ -143,7 +138,7 @@ pub fn a_worker_that_lived_for_a_second_is_replaced_at_once_and_the_pauses_begin
         live_for(A_LIFE);
         let (worker, sent) = (cluster.workers[0], Instant::now());
         cluster.send(Signal::SIGKILL, worker);
-        assert_eq!(cluster.died(), (worker, KILLED.to_owned()));
+        cluster.dies(worker, KILLED);
         cluster.started();
         let at_once = sent.elapsed();
         let (_, after) = die_young_in_a_row(&mut cluster, sent, Duration::ZERO, pauses().take(3))?;
@@ -172,14 +167,14 @@ pub fn too_many_in_a_row_that_died_young_in_one_place_end_it_in_order(name: &str
         let mut client = asks_half(&cluster, other);
         dies_young(&mut cluster, last, born)?;
         until_nobody_is_let_in(&cluster);
-        client.write_all(REST).unwrap();
-        answer(&mut client).expect("a worker that is told to finish should finish this");
+        client.write_all(REST).or_fail("the connection should be open");
+        answer(&mut client).or_fail("a worker that is told to finish should finish this");
         drop(client);
         let Ended { status, lines, stderr } = cluster.wait_for_end();
         let finished = format!("{other}번 워커가 종료되었습니다");
         assert_eq!(lines, [&finished, FINISHED], "the other worker should have ended in order");
-        assert_eq!(stderr, too_many(3));
-        assert_eq!(status.code(), Some(1), "it should end with status 1");
+        assert_says(&stderr, &too_many(3));
+        assert_status(status, 1);
         Ok(Duration::ZERO)
     };
     within(A_LIFE, "each worker should have been killed", || {
@@ -202,14 +197,14 @@ pub fn a_program_that_ends_at_its_start_ends_the_primary_after_so_many(name: &st
         program.replace_by_a_failure();
         live_for(A_LIFE);
         cluster.send(Signal::SIGKILL, worker);
-        assert_eq!(cluster.died(), (worker, KILLED.to_owned()));
+        cluster.dies(worker, KILLED);
         for _ in 0..limit {
-            assert_eq!(cluster.died().1, "code 1 signal null");
+            cluster.one_dies("code 1 signal null");
         }
         let Ended { status, lines, stderr } = cluster.wait_for_end();
-        assert_eq!(lines, [""; 0], "after {limit} it should end");
-        assert_eq!(stderr, too_many(limit));
-        assert_eq!(status.code(), Some(1), "it should end with status 1");
+        assert_nothing(&lines, "after {limit} it should end");
+        assert_says(&stderr, &too_many(limit));
+        assert_status(status, 1);
     }
 }
 
@@ -221,12 +216,12 @@ pub fn a_worker_that_cannot_be_started_counts_as_one_that_died_young(name: &str)
     cluster.introduced();
     let Ended { status, lines, stderr } = cluster.wait_for_end();
     let took = start.elapsed();
-    assert_eq!(lines, [""; 0], "no worker can have started");
+    assert_nothing(&lines, "no worker can have started");
     let (tries, end) = stderr.split_at(stderr.find("Error: MAX").unwrap_or(stderr.len()));
     assert_eq!(end, too_many(3), "all of stderr: {stderr}");
     assert_eq!(tries.lines().count(), 3, "it should say each time what failed: {stderr}");
     assert!(tries.lines().all(|line| line.starts_with("Error: fork: ")), "what failed? {stderr}");
-    assert_eq!(status.code(), Some(1), "it should end with status 1");
+    assert_status(status, 1);
     let least = pauses().take(2).sum();
     assert!(took >= least, "it should wait before it tries again, but all took {took:?}");
 }
@@ -238,12 +233,12 @@ pub fn a_worker_that_cannot_be_started_is_started_once_it_can(name: &str) {
     let worker = cluster.workers[0];
     crate::allow_new_processes_and_threads(cluster.primary, false);
     cluster.send(Signal::SIGKILL, worker);
-    assert_eq!(cluster.died(), (worker, KILLED.to_owned()));
+    cluster.dies(worker, KILLED);
     let mut client = asks(&cluster);
     until("it should say that it cannot fork", || cluster.stderr().starts_with("Error: fork: "));
     crate::allow_new_processes_and_threads(cluster.primary, true);
     cluster.started();
-    answer(&mut client).expect("who waits should be answered by the worker that comes");
+    answer(&mut client).or_fail("who waits should be answered by the worker that comes");
 }
 
 /// The pauses of all fifteen, and that no pause is longer than fifteen seconds.
@@ -258,7 +253,11 @@ pub fn without_max_failures_set_it_is_15(name: &str) {
         let sent = dies_young(&mut cluster, worker, born).expect("it should die young");
         let line = cluster.next_line(2 * pause + A_LIFE).unwrap_or_default();
         let took = sent.elapsed();
-        assert!(line.ends_with("번 워커 실행"), "{}", cluster.console());
+        assert!(
+            line.ends_with("번 워커 실행"),
+            "after a pause of {pause:?} a new worker should say that it runs, but this comes: \
+             `{line}`"
+        );
         let most = pause.mul_f64(1.2) + A_LIFE / 2;
         assert!(took >= pause, "the pause should be {pause:?}, but it was {took:?}");
         assert!(took < most, "the pause should be {pause:?}, but it was {took:?}");
@@ -268,8 +267,9 @@ pub fn without_max_failures_set_it_is_15(name: &str) {
     let worker = cluster.workers[0];
     dies_young(&mut cluster, worker, born).expect("it should die young");
     let Ended { status, lines, stderr } = cluster.wait_for_end();
-    assert_eq!((lines, stderr), (Vec::new(), too_many(15)));
-    assert_eq!(status.code(), Some(1), "it should end with status 1");
+    assert_nothing(&lines, "all workers have died and been logged");
+    assert_says(&stderr, &too_many(15));
+    assert_status(status, 1);
 }
 
 // A clean end.
@@ -289,11 +289,11 @@ pub(super) fn ends_in_order(cluster: &mut Cluster, start: Instant) -> Duration {
     let expected: BTreeSet<[String; 2]> = workers.iter().map(death).collect();
     let deaths: BTreeSet<[String; 2]> =
         lines.chunks_exact(2).map(|death| [death[0].clone(), death[1].clone()]).collect();
-    assert_eq!(deaths, expected, "each worker should have finished, and be logged");
+    assert_eq!(deaths, expected, "each worker should finish, and be logged");
     assert_eq!(lines.len(), 2 * workers.len(), "once, and nothing more: {lines:?}");
-    assert_eq!(stderr, "", "it should have nothing to say on stderr");
-    assert_eq!(status.code(), Some(0), "it should end with status 0");
-    TcpListener::bind(("127.0.0.1", cluster.port.number)).expect("the port should be free again");
+    assert_nothing(stderr.lines(), "it should have nothing to say on stderr");
+    assert_status(status, 0);
+    TcpListener::bind(("127.0.0.1", cluster.port.number)).or_fail("the port should be free again");
     assert!(took < LIMIT / 2, "nobody should have had to wait for the limit, but it took {took:?}");
     took
 }
@@ -301,7 +301,7 @@ pub(super) fn ends_in_order(cluster: &mut Cluster, start: Instant) -> Duration {
 /// A client that has asked.
 pub(super) fn asks(cluster: &Cluster) -> TcpStream {
     let mut client = connect(cluster.port.number);
-    client.write_all(REQUEST).expect("the connection stands");
+    client.write_all(REQUEST).or_fail("the connection should be open");
     client
 }
 
@@ -314,7 +314,7 @@ pub(super) fn asks_half(cluster: &Cluster, worker: Pid) -> TcpStream {
     let mut client = None;
     until("the worker should take a connection", || {
         let mut next = connect(cluster.port.number);
-        next.write_all(HALF).expect("the connection stands");
+        next.write_all(HALF).or_fail("the connection should be open");
         client = Some(next);
         // Another worker may have it. Then this one is next, or it has been slow to take one.
         let seen = Instant::now();
@@ -338,7 +338,7 @@ fn until_nobody_is_let_in(cluster: &Cluster) {
 const ENDS: [fn(&Cluster); 4] = [
     |cluster| cluster.send(Signal::SIGTERM, cluster.primary),
     |cluster| cluster.send(Signal::SIGINT, cluster.primary),
-    |cluster| cluster.send_to_all(Signal::SIGTERM).expect("the cluster runs"),
+    |cluster| cluster.send_to_all(Signal::SIGTERM).or_fail("the program should run"),
     |cluster| cluster.interrupt(),
 ];
 
@@ -388,7 +388,7 @@ fn finishes_fifty_requests(name: &str, end: impl Fn(&Cluster)) {
     let before = held();
     let mut half: Vec<TcpStream> = (0..25).map(|_| connect(cluster.port.number)).collect();
     for client in &mut half {
-        client.write_all(HALF).unwrap();
+        client.write_all(HALF).or_fail("the connection should be open");
     }
     until("the workers should have 25 connections", || held() == before + 25);
     stop(&cluster, &workers);
@@ -400,13 +400,10 @@ fn finishes_fifty_requests(name: &str, end: impl Fn(&Cluster)) {
         cluster.send(Signal::SIGCONT, *worker);
     }
     for client in &mut half {
-        client.write_all(REST).unwrap();
+        client.write_all(REST).or_fail("the connection should be open");
     }
     for (at, client) in whole.iter_mut().chain(&mut half).enumerate() {
-        if let Err(instead) = answer(client) {
-            let console = cluster.console();
-            panic!("request {} of 50 was not answered: {instead}\n{console}", at + 1);
-        }
+        answer(client).or_fail(&format!("request {} of 50 should be answered", at + 1));
     }
     drop((half, whole));
     ends_in_order(&mut cluster, start);
@@ -426,9 +423,8 @@ pub fn who_is_in_the_kernels_queue_when_it_is_told_to_end_is_answered(name: &str
         cluster.send(Signal::SIGTERM, cluster.primary);
         cluster.send(Signal::SIGCONT, cluster.primary);
         for (at, mut client) in clients.into_iter().enumerate() {
-            if let Err(instead) = answer(&mut client) {
-                panic!("client {} of {count} was let in, but not answered: {instead}", at + 1);
-            }
+            let what = format!("client {} of {count} was let in and should be answered", at + 1);
+            answer(&mut client).or_fail(&what);
         }
         ends_in_order(&mut cluster, start);
     }
@@ -450,9 +446,8 @@ pub fn who_is_in_the_kernels_queue_is_answered_where_descriptors_are_used_up(nam
         cluster.send(Signal::SIGCONT, *worker);
     }
     for (at, mut client) in clients.into_iter().enumerate() {
-        if let Err(instead) = answer(&mut client) {
-            panic!("client {} of 100 was let in, but not answered: {instead}", at + 1);
-        }
+        let what = format!("client {} of 100 was let in and should be answered", at + 1);
+        answer(&mut client).or_fail(&what);
     }
     ends_in_order(&mut cluster, start);
 }
@@ -461,7 +456,7 @@ pub fn who_keeps_a_connection_and_asks_for_nothing_is_waited_for_a_second(name: 
     within(2 * A_LIFE, "with idle connections all should end", || {
         let mut cluster = Cluster::start(step(name), 2);
         let mut idle = [asks(&cluster), connect(cluster.port.number)];
-        answer(&mut idle[0]).expect("it should be answered");
+        answer(&mut idle[0]).or_fail("it should be answered");
         let start = Instant::now();
         cluster.send(Signal::SIGTERM, cluster.primary);
         let end = idle[0].read(&mut [0]);
@@ -475,7 +470,7 @@ pub fn who_keeps_a_connection_and_asks_for_nothing_is_waited_for_a_second(name: 
 pub fn who_asks_again_within_that_second_is_answered_for_the_last_time(name: &str) {
     let mut cluster = Cluster::start(step(name), 2);
     let mut client = asks(&cluster);
-    let first = answer(&mut client).expect("it should be answered");
+    let first = answer(&mut client).or_fail("it should be answered");
     assert!(!first.is_the_last(), "nobody has told it to end yet: {first:?}");
     let start = Instant::now();
     cluster.send(Signal::SIGTERM, cluster.primary);
@@ -488,8 +483,8 @@ pub fn who_asks_again_within_that_second_is_answered_for_the_last_time(name: &st
 /// the one that says so is the last.
 pub(super) fn is_answered_for_the_last_time(client: &mut TcpStream) {
     until("an answer should say that it is the last", || {
-        client.write_all(REQUEST).expect("no answer has said that it is the last");
-        answer(client).expect("who asks should be answered").is_the_last()
+        client.write_all(REQUEST).or_fail("no answer has said that it is the last");
+        answer(client).or_fail("who asks should be answered").is_the_last()
     });
     assert_eq!(client.read(&mut [0]).ok(), Some(0), "the last answer should be the last");
 }
@@ -502,13 +497,16 @@ pub fn the_second_ctrl_c_ends_all_at_once(name: &str) {
             let workers = cluster.workers.clone();
             let mut clients = [asks_half(&cluster, workers[0]), connect(cluster.port.number)];
             stop(&cluster, &workers[1..]);
-            cluster.send_to_all(first).expect("the cluster runs");
+            cluster.send_to_all(first).or_fail("the program should run");
             until_nobody_is_let_in(&cluster);
             let start = Instant::now();
-            cluster.send_to_all(second).expect("the first signal should not have ended it");
+            cluster.send_to_all(second).or_fail("the first signal should not end it");
             let Ended { status, lines, stderr } = cluster.wait_for_end();
             let took = start.elapsed();
-            assert_eq!((lines, stderr), (Vec::new(), String::new()), "it should end at once");
+            assert_nothing(
+                lines.iter().map(String::as_str).chain(stderr.lines()),
+                "it should end at once",
+            );
             let code = Some(128 + second as i32);
             assert_eq!(status.code(), code, "it should say, as a shell would, what ended it");
             assert!(clients.iter_mut().all(|client| !matches!(client.read(&mut [0]), Ok(1..))));
@@ -525,11 +523,11 @@ pub fn term_and_ctrl_c_are_not_for_a_worker_alone(name: &str) {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         cluster.send(signal, worker);
     }
-    client.write_all(REST).unwrap();
-    let answer = answer(&mut client).expect("it should go on answering");
+    client.write_all(REST).or_fail("the connection should be open");
+    let answer = answer(&mut client).or_fail("it should go on answering");
     assert!(!answer.is_the_last(), "it should go on as before: {answer:?}");
     cluster.send(Signal::SIGKILL, worker);
-    assert_eq!(cluster.died(), (worker, KILLED.to_owned()), "nothing else should have ended it");
+    cluster.dies(worker, KILLED);
 }
 
 pub fn told_to_end_during_a_pause_it_ends_at_once_where_nobody_waits(name: &str) {
@@ -553,16 +551,16 @@ pub fn told_to_end_during_a_pause_it_answers_who_waits_and_then_ends(name: &str)
     for _ in 0..3 {
         let worker = cluster.workers[0];
         cluster.send(Signal::SIGKILL, worker);
-        assert_eq!(cluster.died(), (worker, KILLED.to_owned()));
+        cluster.dies(worker, KILLED);
         cluster.started();
     }
     let worker = cluster.workers[0];
     cluster.send(Signal::SIGKILL, worker);
-    assert_eq!(cluster.died(), (worker, KILLED.to_owned()));
+    cluster.dies(worker, KILLED);
     let mut client = asks(&cluster);
     let start = Instant::now();
     cluster.send(Signal::SIGTERM, cluster.primary);
-    answer(&mut client).expect("who was let in should be answered by the next worker");
+    answer(&mut client).or_fail("who was let in should be answered by the next worker");
     drop(client);
     cluster.started();
     ends_in_order(&mut cluster, start);
@@ -580,7 +578,7 @@ pub fn as_process_1_it_ends_in_order_by_term_and_by_ctrl_c(name: &str) {
         command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
         command.arg(step(name).get_program()).env("WORKERS", "2");
         let mut cluster = Cluster::spawn(command, Console::Read);
-        assert_eq!(cluster.line(), "마스터 프로세스 아이디: 1", "{}", cluster.stderr());
+        assert_eq!(cluster.line(), "마스터 프로세스 아이디: 1", "the primary should be process 1");
         cluster.started();
         cluster.started();
         cluster.assert_answers();
@@ -603,11 +601,7 @@ pub fn after_ten_seconds_nothing_is_waited_for_any_longer(name: &str) {
         a_worker_that_was_told_to_go_is_killed_and_its_client_is_cut,
         a_stopped_worker_that_was_told_to_go_is_killed_and_its_client_answered_by_another,
     ];
-    thread::scope(|scope| {
-        for promise in all {
-            scope.spawn(move || promise(name));
-        }
-    });
+    side_by_side(all, |promise: fn(&str)| promise(name));
 }
 
 /// Waits until this client gets nothing any more, after what began at `start` and has a limit.
@@ -631,8 +625,8 @@ fn ends_at_the_limit(cluster: &mut Cluster, start: Instant) {
     at_the_limit(start.elapsed());
     let known = |line: &String| line == KILLED || line.ends_with("번 워커가 종료되었습니다");
     assert!(lines.iter().all(known), "what is this? {lines:?}");
-    assert_eq!(stderr, "");
-    assert_eq!(status.code(), Some(0), "it should end with status 0");
+    assert_nothing(stderr.lines(), "stderr should be empty");
+    assert_status(status, 0);
 }
 
 fn half_a_request_is_cut(name: &str) {
@@ -662,7 +656,7 @@ fn a_worker_that_was_told_to_go_is_killed_and_its_client_is_cut(name: &str) {
     let start = Instant::now();
     cluster.send(Signal::SIGTTOU, cluster.primary);
     is_cut_at_the_limit(&mut client, start);
-    assert_eq!(cluster.died(), (worker, KILLED.to_owned()));
+    cluster.dies(worker, KILLED);
     cluster.assert_answers();
     let start = Instant::now();
     cluster.send(Signal::SIGTERM, cluster.primary);
@@ -683,9 +677,9 @@ fn a_stopped_worker_that_was_told_to_go_is_killed_and_its_client_answered_by_ano
     client.set_read_timeout(Some(2 * LIMIT)).expect("it is no zero");
     let start = Instant::now();
     cluster.send(Signal::SIGTTOU, cluster.primary);
-    answer(&mut client).expect("the other worker should answer it once the first is dead");
+    answer(&mut client).or_fail("the other worker should answer it once the first is dead");
     at_the_limit(start.elapsed());
-    assert_eq!(cluster.died(), (worker, KILLED.to_owned()));
+    cluster.dies(worker, KILLED);
     drop(client);
     let start = Instant::now();
     cluster.send(Signal::SIGTERM, cluster.primary);
@@ -702,7 +696,7 @@ fn one_more(cluster: &mut Cluster) -> Pid {
 fn one_fewer(cluster: &mut Cluster) {
     let oldest = cluster.workers[0];
     cluster.send(Signal::SIGTTOU, cluster.primary);
-    assert_eq!(cluster.died(), (oldest, FINISHED.to_owned()), "the oldest should go, in order");
+    cluster.dies(oldest, FINISHED);
 }
 
 pub fn ttin_starts_one_more_and_ttou_ends_the_oldest_but_never_the_last(name: &str) {
@@ -742,8 +736,8 @@ pub fn a_worker_that_dies_is_replaced_in_whatever_number(name: &str) {
     for (worker, _) in &killed {
         cluster.send(Signal::SIGKILL, *worker);
     }
-    assert_eq!(cluster.replaced(3), killed);
-    assert_eq!(cluster.children().len(), 3);
+    assert_deaths(&cluster.replaced(3), &killed);
+    assert_eq!(cluster.children().len(), 3, "there should be three workers again");
     let start = Instant::now();
     cluster.send(Signal::SIGTERM, cluster.primary);
     ends_in_order(&mut cluster, start);
@@ -754,21 +748,21 @@ pub fn a_worker_that_is_told_to_go_finishes_what_it_has_and_gets_no_more(name: &
     let worker = cluster.workers[0];
     let mut busy = asks_half(&cluster, worker);
     let mut kept = asks(&cluster);
-    answer(&mut kept).expect("it should be answered");
+    answer(&mut kept).or_fail("it should be answered");
     let held = descriptors(worker).len();
     one_more(&mut cluster);
     cluster.send(Signal::SIGTTOU, cluster.primary);
     is_answered_for_the_last_time(&mut kept);
     let mut clients: Vec<TcpStream> = (0..20).map(|_| asks(&cluster)).collect();
     for client in &mut clients {
-        answer(client).expect("the other worker should answer");
+        answer(client).or_fail("the other worker should answer");
     }
     assert!(descriptors(worker).len() <= held, "it should get no more connections");
     assert!(!is_dead(worker), "it has a request to finish");
-    busy.write_all(REST).unwrap();
-    let last = answer(&mut busy).expect("it should finish its request");
+    busy.write_all(REST).or_fail("the connection should be open");
+    let last = answer(&mut busy).or_fail("it should finish its request");
     assert!(last.is_the_last(), "and say that this is the last: {last:?}");
-    assert_eq!(cluster.died(), (worker, FINISHED.to_owned()));
+    cluster.dies(worker, FINISHED);
     assert_eq!(cluster.children().len(), 1, "nobody should come in its place");
 }
 
@@ -787,8 +781,8 @@ pub fn there_are_never_more_than_1024_workers(name: &str) {
     }
     // Those of the start may have been started in another order than they have said so.
     cluster.send(Signal::SIGTTOU, cluster.primary);
-    assert_eq!(cluster.died().1, FINISHED);
-    assert_eq!(cluster.children().len(), 1_023);
+    cluster.one_dies(FINISHED);
+    assert_eq!(cluster.children().len(), 1_023, "one should have gone");
 }
 
 // Under load.
@@ -809,14 +803,14 @@ pub fn while_workers_come_and_go_under_load_no_request_is_lost(name: &str) {
             one_more(&mut cluster);
             // Those of the start may have been started in another order than they have said so.
             cluster.send(Signal::SIGTTOU, cluster.primary);
-            assert_eq!(cluster.died().1, FINISHED);
+            cluster.one_dies(FINISHED);
         }
     });
     let Load { answered, lost, .. } = load;
     let (answered, lost) = (answered.into_inner().unwrap(), lost.into_inner().unwrap());
     assert!(answered > 200, "the clients should have asked all the time: {answered} were answered");
     let lost: Vec<String> = lost.into_iter().map(|(_, _, instead)| instead).collect();
-    assert_eq!(lost, [""; 0], "no request should be lost, and {answered} were answered");
+    assert_nothing(&lost, "no request should be lost, and {answered} were answered");
     assert_eq!(cluster.children().len(), 2, "one was to go for each that came");
     until("the primary should hold the descriptors it began with, and no more", || {
         descriptors(cluster.primary).len() <= before
@@ -903,12 +897,9 @@ fn one_round(cluster: &mut Cluster, born: &mut BTreeMap<Pid, Instant>, round: us
         expected.insert((*worker, format!("code null signal {signal}")));
     }
     let deaths = cluster.replaced(victims.len());
-    assert_eq!(deaths, expected, "each death should be logged once, with its own signal");
+    assert_deaths(&deaths, &expected);
     for mut client in waiting {
-        if let Err(instead) = answer(&mut client) {
-            let console = cluster.console();
-            panic!("a connection that no worker had taken was lost: {instead}\n{console}");
-        }
+        answer(&mut client).or_fail("a connection that no worker had taken should not be lost");
     }
 }
 
