@@ -2,27 +2,39 @@
 
 use std::fmt::Write;
 
-use super::number;
+use super::{number, say};
+
+/// What a plot is about, and the language of its words.
+pub struct Frame<'a> {
+    pub id: &'a str,
+    pub title: &'a str,
+    pub unit: &'a str,
+    pub language: &'a str,
+}
 
 /// A server of [`bars`] or [`dots`].
 pub struct Row {
     pub name: String,
     /// Least, median and most; or why there is none.
-    pub value: Result<[f64; 3], &'static str>,
+    pub value: Result<[f64; 3], String>,
 }
 
 /// As wide as every figure of the book, and text as large as the page's, so that a phone shows it.
 const WIDTH: f64 = 480.0;
 
 /// Where the servers' names end and the plot begins, and where it ends and the values stand.
-const LEFT: f64 = 126.0;
+const LEFT: f64 = 136.0;
 const RIGHT: f64 = 392.0;
 const ROW: f64 = 32.0;
 const TOP: f64 = 10.0;
 
 /// A bar for each server, from zero, with the spread as a line over its end.
-pub fn bars(id: &str, title: &str, unit: &str, rows: &[Row]) -> String {
-    let most = rows.iter().filter_map(|row| row.value.ok()).map(|all| all[2]).fold(1e-9, f64::max);
+pub fn bars(frame: &Frame, rows: &[Row]) -> String {
+    let most = rows
+        .iter()
+        .filter_map(|row| row.value.as_ref().ok())
+        .map(|all| all[2])
+        .fold(1e-9, f64::max);
     let place = |value: f64| LEFT + value / most * (RIGHT - LEFT);
     let mut drawn = String::new();
     for (at, row) in rows.iter().enumerate() {
@@ -42,13 +54,13 @@ pub fn bars(id: &str, title: &str, unit: &str, rows: &[Row]) -> String {
         "<path d=\"M{LEFT} {TOP}V{:.0}\" fill=\"none\" stroke=\"currentColor\" stroke-width=\"1.5\"/>\n",
         height - 26.0
     );
-    let texts = labels(rows) + &caption(unit, height);
-    figure(id, title, &told(rows, unit), height, &(drawn + &axis + &texts))
+    let texts = labels(rows) + &caption(frame.unit, height);
+    figure(frame, &told(frame, rows), height, &(drawn + &axis + &texts))
 }
 
 /// A dot for each server on a scale where each line stands for ten times the one before.
-pub fn dots(id: &str, title: &str, unit: &str, rows: &[Row]) -> String {
-    let all = || rows.iter().filter_map(|row| row.value.ok());
+pub fn dots(frame: &Frame, rows: &[Row]) -> String {
+    let all = || rows.iter().filter_map(|row| row.value.as_ref().ok());
     let least = all().map(|all| all[0]).fold(f64::MAX, f64::min).clamp(1e-3, 1e6);
     let most = all().map(|all| all[2]).fold(1e-3, f64::max);
     let (first, last) = decades(least, most);
@@ -83,12 +95,13 @@ pub fn dots(id: &str, title: &str, unit: &str, rows: &[Row]) -> String {
         }
     }
     let height = bottom + 46.0;
-    let texts = labels(rows) + &caption(&format!("{unit}, each line ten times the last"), height);
-    figure(id, title, &told(rows, unit), height, &(drawn + &texts))
+    let scale = say(frame.language, "세로줄마다 10배", "each line ten times the last");
+    let texts = labels(rows) + &caption(&format!("{}, {scale}", frame.unit), height);
+    figure(frame, &told(frame, rows), height, &(drawn + &texts))
 }
 
 /// A line for each server over the number of workers; both scales are in equal ratios.
-pub fn lines(id: &str, title: &str, unit: &str, lines: &[(String, Vec<(u64, f64)>)]) -> String {
+pub fn lines(frame: &Frame, lines: &[(String, Vec<(u64, f64)>)]) -> String {
     const HEIGHT: f64 = 330.0;
     const BOTTOM: f64 = 270.0;
     const START: f64 = 76.0;
@@ -163,16 +176,23 @@ pub fn lines(id: &str, title: &str, unit: &str, lines: &[(String, Vec<(u64, f64)
             y_of_name - too_low + 5.0
         );
     }
+    let ko = frame.language == "ko";
     let ends = |points: &[(u64, f64)]| match (points.first(), points.last()) {
         (Some((one, least)), Some((many, most))) => {
-            format!("from {} with {one} to {} with {many} workers", number(*least), number(*most))
+            let (least, most) = (number(*least), number(*most));
+            match ko {
+                true => format!("워커 {one}개일 때 {least}, {many}개일 때 {most}"),
+                false => format!("from {least} with {one} to {most} with {many} workers"),
+            }
         }
-        _ => "not measured".to_owned(),
+        _ => say(frame.language, "측정하지 않음", "not measured"),
     };
     let told = lines.iter().map(|(name, points)| format!("{name}: {}", ends(points)));
-    let told = format!("In {unit}. {}.", told.collect::<Vec<_>>().join("; "));
-    let caption = caption(&format!("{unit}, by workers"), HEIGHT);
-    figure(id, title, &told, HEIGHT, &(drawn + &caption))
+    let unit = if ko { format!("단위: {}", frame.unit) } else { format!("In {}", frame.unit) };
+    let told = format!("{unit}. {}.", told.collect::<Vec<_>>().join("; "));
+    let by = say(frame.language, "워커 수에 따라", "by workers");
+    let caption = caption(&format!("{}, {by}", frame.unit), HEIGHT);
+    figure(frame, &told, HEIGHT, &(drawn + &caption))
 }
 
 /// A mark of another shape for each line.
@@ -202,8 +222,8 @@ fn tick(power: i32) -> String {
 
 /// The line from the least to the most that was measured.
 fn spread(row: &Row, y: f64, place: impl Fn(f64) -> f64) -> String {
-    let Ok([least, _, most]) = row.value else { return String::new() };
-    let (from, to) = (place(least), place(most));
+    let Ok([least, _, most]) = &row.value else { return String::new() };
+    let (from, to) = (place(*least), place(*most));
     let (top, bottom) = (y - 4.0, y + 4.0);
     format!(
         "<path d=\"M{from:.1} {y:.1}H{to:.1}M{from:.1} {top:.1}V{bottom:.1}M{to:.1} {top:.1}V{bottom:.1}\" fill=\"none\" stroke=\"currentColor\" stroke-width=\"1.5\"/>\n"
@@ -220,9 +240,9 @@ fn labels(rows: &[Row]) -> String {
             LEFT - 10.0,
             row.name
         );
-        let (x, anchor, text) = match row.value {
-            Ok([_, median, _]) => (WIDTH - 4.0, "end", number(median)),
-            Err(why) => (LEFT + 14.0, "start", why.to_owned()),
+        let (x, anchor, text) = match &row.value {
+            Ok([_, median, _]) => (WIDTH - 4.0, "end", number(*median)),
+            Err(why) => (LEFT + 14.0, "start", why.clone()),
         };
         let _ = writeln!(
             texts,
@@ -240,23 +260,29 @@ fn caption(text: &str, height: f64) -> String {
     )
 }
 
-fn told(rows: &[Row], unit: &str) -> String {
-    let rows = rows.iter().map(|row| match row.value {
-        Ok([least, median, most]) => format!(
-            "{}: {}, between {} and {}",
-            row.name,
-            number(median),
-            number(least),
-            number(most)
-        ),
+fn told(frame: &Frame, rows: &[Row]) -> String {
+    let (ko, unit) = (frame.language == "ko", frame.unit);
+    let rows = rows.iter().map(|row| match &row.value {
+        Ok(all) => {
+            let (name, [least, median, most]) = (&row.name, all.map(number));
+            match ko {
+                true => format!("{name}: {median}, 범위 {least}–{most}"),
+                false => format!("{name}: {median}, between {least} and {most}"),
+            }
+        }
         Err(why) => format!("{}: {why}", row.name),
     });
-    format!("In {unit}, medians. {}.", rows.collect::<Vec<_>>().join("; "))
+    let rows = rows.collect::<Vec<_>>().join("; ");
+    match ko {
+        true => format!("단위: {unit}, 중앙값. {rows}."),
+        false => format!("In {unit}, medians. {rows}."),
+    }
 }
 
-fn figure(id: &str, title: &str, told: &str, height: f64, drawn: &str) -> String {
+fn figure(frame: &Frame, told: &str, height: f64, drawn: &str) -> String {
+    let Frame { id, title, language, .. } = frame;
     format!(
-        "<svg lang=\"en\" viewBox=\"0 0 {WIDTH:.0} {height:.0}\" role=\"img\" aria-labelledby=\"{id}-plot-title {id}-plot-desc\" fill=\"currentColor\" font-size=\"15\" style=\"font-family:var(--mono-font, monospace)\">\n\
+        "<svg lang=\"{language}\" viewBox=\"0 0 {WIDTH:.0} {height:.0}\" role=\"img\" aria-labelledby=\"{id}-plot-title {id}-plot-desc\" fill=\"currentColor\" font-size=\"15\" style=\"font-family:var(--mono-font, monospace)\">\n\
          <title id=\"{id}-plot-title\">{title}</title>\n\
          <desc id=\"{id}-plot-desc\">{told}</desc>\n\
          {drawn}</svg>\n"

@@ -33,13 +33,15 @@ pub fn text(data: &Value) -> String {
 /// Every file that is made from the data: its name and its text.
 pub fn files(data: &Value) -> Vec<(String, String)> {
     let mut files = Vec::new();
-    for (name, _) in TABLES {
-        for language in LANGUAGES {
+    for language in LANGUAGES {
+        for (name, _) in TABLES {
             let text = table(data, name, language).expect("it is in TABLES");
             files.push((format!("{name}.{language}.md"), text));
         }
+        for (name, text) in plots(data, language) {
+            files.push((format!("{name}.{language}.svg"), text));
+        }
     }
-    files.extend(plots(data).into_iter().map(|(name, text)| (format!("{name}.svg"), text)));
     files
 }
 
@@ -248,7 +250,8 @@ fn load(data: &Value, language: &str) -> Table {
     let kinds = ["keep-alive a second", "keep-alive p99 ms", "each a second", "each p99 ms"];
     let part = &data["parts"]["load"];
     let rows = LOADED.map(|name| {
-        let cells = kinds.map(|kind| cell(part, name, kind, language));
+        // Too many columns for both on one line.
+        let cells = kinds.map(|kind| cell(part, name, kind, language).replace(" (", "<br>("));
         [vec![title(name, language)], cells.into()].concat()
     });
     Table { head, rows: rows.into() }
@@ -357,106 +360,94 @@ fn build(data: &Value, language: &str) -> Table {
     Table { head, rows: rows.collect() }
 }
 
-/// The plots, in English as every figure of the book.
-fn plots(data: &Value) -> Vec<(&'static str, String)> {
+fn plots(data: &Value, language: &str) -> Vec<(&'static str, String)> {
     let parts = &data["parts"];
+    let plain = |name: &str| title(name, language).replace('`', "");
     let rows = |part: &Value, names: &[&str], what: &str| {
-        let rows = names.iter().map(|name| {
-            let sample = Sample::of(part, name, what);
-            plot::Row {
-                name: title(name, "en").replace('`', ""),
-                value: sample.map(|all| [all.least(), all.median(), all.most()]).ok_or_else(|| {
+        let rows = names.iter().map(|name| plot::Row {
+            name: plain(name),
+            value: match Sample::of(part, name, what) {
+                Some(all) => Ok([all.least(), all.median(), all.most()]),
+                None => {
+                    let why = why_not(part, name, language);
                     // The tool's name has no room there.
-                    let why = why_not(part, name, "en");
-                    ["not installed", "not built", "failed"]
-                        .into_iter()
-                        .find(|short| why.ends_with(short))
-                        .unwrap_or("not measured")
-                }),
-            }
+                    let mut short = ["설치되지 않음", "not installed"].into_iter();
+                    let short = short.find(|short| why.ends_with(short)).map(str::to_owned);
+                    Err(short.unwrap_or(why))
+                }
+            },
         });
         rows.collect::<Vec<_>>()
     };
     let without_00: Vec<&str> = ALL.into_iter().filter(|name| *name != "00_fork").collect();
     let lines = |what: &str| {
         let part = &parts["grow"];
-        let lines = GROWING.map(|name| {
+        GROWING.map(|name| {
             let points = counts(part).into_iter().filter_map(|count| {
                 let sample = Sample::of(part, name, &format!("{count} {what}"))?;
                 Some((count, sample.median()))
             });
-            (title(name, "en").replace('`', ""), points.collect())
-        });
-        lines.to_vec()
+            (plain(name), points.collect())
+        })
     };
     let (start, kill, load) = (&parts["start"], &parts["kill"], &parts["load"]);
+    let requests = ("초당 요청", "requests a second");
+    type Draw<'a> = &'a dyn Fn(&plot::Frame) -> String;
+    let draw = |id, title: (&str, &str), unit: (&str, &str), draw: Draw| {
+        let [title, unit] = [title, unit].map(|(korean, english)| say(language, korean, english));
+        (id, draw(&plot::Frame { id, title: &title, unit: &unit, language }))
+    };
     vec![
-        (
+        draw(
             "start",
-            plot::dots(
-                "start",
-                "From the start until all workers answer",
-                "ms",
-                &rows(start, &ALL, "ms"),
-            ),
+            ("시작부터 모든 워커가 응답할 때까지", "From the start until all workers answer"),
+            ("ms", "ms"),
+            &|frame| plot::dots(frame, &rows(start, &ALL, "ms")),
         ),
-        (
+        draw(
             "kill",
-            plot::dots(
-                "kill",
+            (
+                "워커를 죽인 때부터 새 워커가 응답할 때까지",
                 "From a kill until the new worker answers",
-                "ms",
-                &rows(kill, &without_00, "ms"),
             ),
+            ("ms", "ms"),
+            &|frame| plot::dots(frame, &rows(kill, &without_00, "ms")),
         ),
-        (
+        draw(
             "keep-alive",
-            plot::bars(
-                "keep-alive",
-                "Requests a second, keep-alive",
-                "requests a second",
-                &rows(load, &LOADED, "keep-alive a second"),
-            ),
+            ("초당 요청, 킵얼라이브", "Requests a second, keep-alive"),
+            requests,
+            &|frame| plot::bars(frame, &rows(load, &LOADED, "keep-alive a second")),
         ),
-        (
+        draw(
             "each",
-            plot::bars(
-                "each",
-                "Requests a second, a connection each",
-                "requests a second",
-                &rows(load, &LOADED, "each a second"),
-            ),
+            ("초당 요청, 요청마다 새 연결", "Requests a second, a connection each"),
+            requests,
+            &|frame| plot::bars(frame, &rows(load, &LOADED, "each a second")),
         ),
-        (
+        draw(
             "memory",
-            plot::bars(
-                "memory",
-                "Memory of a worker after the load",
-                "MB",
-                &rows(load, &LOADED, "worker MB"),
-            ),
+            ("부하를 준 뒤 워커 하나의 메모리", "Memory of a worker after the load"),
+            ("MB", "MB"),
+            &|frame| plot::bars(frame, &rows(load, &LOADED, "worker MB")),
         ),
-        (
+        draw(
             "grow-start",
-            plot::lines("grow-start", "Start, by the number of workers", "ms", &lines("ms")),
+            ("워커 수에 따른 시작 시간", "Start, by the number of workers"),
+            ("ms", "ms"),
+            &|frame| plot::lines(frame, &lines("ms")),
         ),
-        (
+        draw(
             "grow-memory",
-            plot::lines(
-                "grow-memory",
-                "Memory of a worker, by the number of workers",
-                "MB",
-                &lines("worker MB"),
-            ),
+            ("워커 수에 따른 워커 하나의 메모리", "Memory of a worker, by the number of workers"),
+            ("MB", "MB"),
+            &|frame| plot::lines(frame, &lines("worker MB")),
         ),
-        (
+        draw(
             "grow-load",
-            plot::lines(
-                "grow-load",
-                "Requests a second, by the number of workers",
-                "requests a second",
-                &lines("a second"),
-            ),
+            ("워커 수에 따른 초당 요청", "Requests a second, by the number of workers"),
+            requests,
+            &|frame| plot::lines(frame, &lines("a second")),
         ),
     ]
 }

@@ -100,7 +100,7 @@ button, select { font: inherit; color: inherit; background: var(--bg); border: 1
 [aria-disabled=true] { opacity: .5; text-decoration: line-through }
 b { flex: 1 0 100% }
 .worker b { min-height: 1.5em }
-i { position: absolute; bottom: 0; left: 0; height: .4em; background: currentColor }
+i { position: absolute; bottom: 0; left: 0; border-top: .4em solid }
 pre { height: 12em; overflow: auto; padding: .5em; font: .875em var(--mono-font); background: var(--quote-bg) }
 slot { display: none }
 @media print {
@@ -116,13 +116,13 @@ customElements.define('cluster-stage', class extends HTMLElement {
 
   connectedCallback() {
     const { root } = this;
-    const select = (name, list) => `<label>${WORDS[name]} <select name="${name}">${
+    const select = (name, list) => `<label>${WORDS[name]} <select name="${name}" translate="no">${
       list.map(item => `<option>${item}`).join('')}</select></label>`;
     const button = name => `<button name="${name}">${WORDS[name] ?? name}</button>`;
     root.innerHTML = `<style>${STYLE}</style><div>${select('stage', STAGES)}${button('again')}</div>
 <div class="tree">${`<div><span></span>${button('kill')}<b></b><i></i></div>`.repeat(4)}<div></div></div>
 <div>${button('curl')}${select('path', PATHS)}${select('signal', Object.keys(SIGNALS))}${button('Ctrl-C')}</div>
-<p role="status"></p><pre tabindex="0" role="group" lang="ko" aria-label="stdout"></pre><slot></slot>`;
+<p role="status"></p><pre tabindex="0" role="group" lang="ko" translate="no" aria-label="stdout"></pre><slot></slot>`;
     const [stage, path, signal] = root.querySelectorAll('select');
     const start = () => {
       this.cluster = new Cluster(stage.selectedIndex, this.pid);

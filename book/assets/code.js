@@ -14,20 +14,15 @@ const paint = (language, line) => (hljs.highlightElement
 
 // `──── 2 ────` names the terminal of what follows.
 const icon = document.getElementById('fa-copy')?.innerHTML ?? '⧉';
-const copy = `<button class="clip-button" title="${ko ? '명령 복사' : 'Copy the command'}"><i
-class="tooltiptext"></i>${icon}</button>`;
+const copy = `<button class="clip-button"><i class="tooltiptext"></i>${icon}</button>`;
 for (const code of all('pre > code.language-console')) {
   code.textContent = code.textContent;
   const box = document.createElement('div');
   box.innerHTML = code.innerHTML.replace(/^──── (\d) ────\n([^─]*)/gm, (_, number, text) =>
     `<div class="terminal t${number}"><div>${ko ? '터미널' : 'Terminal'} ${number}</div><pre><code
-class="hljs">${text.replace(/^\$ (.*)/gm, `<span>$$ </span><b>$1</b>${copy}`)}</code></pre></div>`);
+class="hljs">${text.replace(/^\$ (.*)/gm, `${copy}<span>$$ </span><b>$1</b>`)}</code></pre></div>`);
   code.parentElement.replaceWith(box);
 }
-const usual = window.playground_text;
-let command;
-if (usual) window.playground_text = pre => command ?? usual(pre);
-
 // A passage out of the middle of a program stands at the left.
 for (const code of all('pre > :is(.language-rust, .language-js)')) {
   const lines = linesIn(code).filter(line => line.trim());
@@ -45,6 +40,7 @@ const STAGES = {
 };
 for (const twins of all('.twins')) {
   const codes = ['rust', 'js'].map(name => twins.querySelector('.language-' + name));
+  codes.forEach((code, side) => code?.insertAdjacentHTML('beforebegin', `<span class="name">${side ? 'Node' : 'Rust'}</span>`));
   if (!codes[1] || !/^fn main/m.test(codes[0]?.textContent)) continue;
   const [here, there] = codes.map((code, side) => {
     const lines = linesIn(code);
@@ -75,9 +71,10 @@ data-s="${stages[at].join(' ')}">${paint(side ? 'js' : 'rust', line)}</span>\n`)
   };
   twins.onmouseover = ({ target }) => light(target.closest('[data-s]')?.dataset.s.split(' ')[0] || pressed);
   twins.onmouseleave = () => light(pressed);
-  twins.onclick = ({ target: { tagName, dataset } }) => {
-    if (tagName !== 'BUTTON' || !dataset.s) return;
-    pressed = dataset.s === pressed ? undefined : dataset.s;
+  twins.onclick = ({ target }) => {
+    const name = target.closest('button')?.dataset.s;
+    if (!name) return;
+    pressed = name === pressed ? undefined : name;
     for (const button of twins.querySelectorAll('[aria-pressed]')) {
       button.setAttribute('aria-pressed', button.dataset.s === pressed);
     }
@@ -105,19 +102,44 @@ let stored;
 try { stored = localStorage.getItem('split'); } catch { }
 split(stored === 'true');
 addEventListener('click', ({ target }) => {
-  command = target.closest('.terminal .clip-button')?.previousSibling.textContent;
-  if (!target.matches('button.split')) return;
+  if (!target.closest('button.split')) return;
   const on = !root.matches('.split');
   split(on);
   try { localStorage.setItem('split', on); } catch { }
 }, true);
 
-// Keys scroll what scrolls, where mdBook would turn the page.
+// What a button copies, whatever a translation made of the page; its name says it.
+const sources = new Map();
+for (const button of all('.clip-button')) {
+  const block = button.closest('.terminal') ? button.nextSibling.nextSibling : button.closest('pre').querySelector('code');
+  const source = block.textContent;
+  sources.set(button, source);
+  const name = `${ko ? '복사' : 'Copy'}: ${source.trim().split('\n')[0]}`;
+  for (const attribute of ['title', 'aria-label']) button.setAttribute(attribute, name);
+}
+for (const code of all('pre, code, svg')) code.setAttribute('translate', 'no');
+let source;
+const usual = window.playground_text;
+if (usual) window.playground_text = pre => source ?? usual(pre);
+const said = document.getElementById('said');
+addEventListener('click', ({ target }) => { source = sources.get(target.closest('.clip-button')); }, true);
+// mdBook has just written what came of it into the button.
+addEventListener('click', ({ target }) => {
+  const result = target.closest('.clip-button')?.firstChild.textContent;
+  if (result) said.textContent = `${result} ${source}`;
+});
+
+// Keys scroll what scrolls, where mdBook would turn the page; and it shows where there is more.
+const more = box => box.classList.toggle('more', box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
 const fit = new ResizeObserver(sized => {
-  for (const { target } of sized) target.tabIndex = target.scrollWidth > target.clientWidth ? 0 : -1;
+  for (const { target } of sized) {
+    target.tabIndex = target.scrollWidth > target.clientWidth ? 0 : -1;
+    more(target);
+  }
 });
 for (const box of all('pre code, .table-wrapper')) {
   fit.observe(box);
+  box.onscroll = () => more(box);
   box.onkeydown = event => {
     if (event.key.startsWith('Arrow') && box.tabIndex === 0) event.stopPropagation();
   };
@@ -125,4 +147,9 @@ for (const box of all('pre code, .table-wrapper')) {
 
 // The marks of a search are older than what was just made: mdBook is to set them again.
 if (/[?&]highlight=/.test(location.search) && window.Mark) new Mark(root).unmark({ done: window.onpopstate });
+// A result may lead to what is folded away in its section.
+let part = document.getElementById(location.hash.slice(1));
+while ((part = part?.nextElementSibling) && !part.matches('h1, h2, h3')) {
+  if (part.matches('details') && part.querySelector('mark')) part.open = true;
+}
 })();

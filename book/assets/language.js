@@ -37,7 +37,17 @@ addEventListener('click', ({ target }) => {
 all('.nav-chapters, .mobile-nav-chapters', a => a.pathname.includes(`/${folder}/`) || a.remove());
 all('#mdbook-sidebar a[href$="index.html"]', a => { a.hash = 'choose'; });
 
-// For keys and screen readers. The sidebar's button is a label, which no key reaches: here is one.
+// For keys and screen readers: past the sidebar in one step, and a place for what is only said.
+document.body.insertAdjacentHTML('afterbegin',
+  `<a id="skip" href="#mdbook-content">${ko ? '본문으로 건너뛰기' : 'Skip to the text'}</a><p id="said" role="status"></p>`);
+// With a Korean input method on, the key S is another letter.
+addEventListener('keydown', event => {
+  const { code, key, target, ctrlKey, altKey, metaKey } = event;
+  if (code !== 'KeyS' || !/^(ㄴ|Process)$/.test(key)) return;
+  const plain = { key: 's', bubbles: true, cancelable: true, ctrlKey, altKey, metaKey };
+  if (!target.dispatchEvent(new KeyboardEvent('keydown', plain))) event.preventDefault();
+});
+// The sidebar's button is a label, which no key reaches: here is one.
 const label = $('sidebar-toggle');
 if (label) {
   label.insertAdjacentHTML('beforebegin', label.outerHTML.replace(/^<label|label>$/g, tag => tag.replace('label', 'button')));

@@ -5,7 +5,7 @@ const { lang } = document.documentElement;
 const $ = id => document.getElementById(`mdbook-search${id}`);
 const bar = $('bar');
 if (!window.elasticlunr || !bar) return;
-const PARTICLES = /^(\S\S+?)(에서|에게|으로|까지|부터|마다|보다|처럼|[이가은는을를의에와과로도만])+$/;
+const PARTICLES = /^(\S\S+?)(에서|에게|으로|까지|부터|마다|보다|처럼|이?란|[이가은는을를의에와과로도만])+$/;
 // A transcript's lines: the index does not tell them from prose.
 const CONSOLE = /\$ [ -~]{1,80}|마스터 프로세스 아이디:|\S*번 워커(가 종| 실)\S*|code \S+ signal \S+/g;
 let sections;
@@ -29,7 +29,7 @@ const pattern = (word, tried) => {
 
 // Where all the words stand; in the last try, where any does.
 const find = (query, tried) => {
-  const words = query.match(/[^\s,'"]+/g) ?? [query];
+  const words = query.match(/[^\s,?'"`\u2018-\u201f]+/g) ?? [query];
   const patterns = words.map(word => pattern(word, tried));
   const tests = patterns.map(source => RegExp(source, 'i'));
   const any = RegExp(`(${patterns.join('|')})`, 'i');

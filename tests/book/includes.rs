@@ -74,7 +74,7 @@ fn code_consoles_and_diffs_are_shown_by_include_only() {
             let language = page.language().unwrap_or_default();
             let figure = file.starts_with("book/figures/");
             let measured = file.starts_with("book/measured/")
-                && (file.ends_with(".svg") || file.ends_with(&format!(".{language}.md")));
+                && ["md", "svg"].iter().any(|kind| file.ends_with(&format!(".{language}.{kind}")));
             if !((figure || measured) && anchor.is_none()) && page.fence_at(*line).is_none() {
                 problems.at(&page.path, *line, format!("`{directive}` outside a fence"));
             }

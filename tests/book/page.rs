@@ -153,6 +153,9 @@ impl Page {
                 (line..).zip(source.lines()).filter_map(|(line, _)| self.include_at(line));
             let included: String =
                 included.map(|include| format!(" {}", include.directive)).collect();
+            // What was measured: one file for each language.
+            let language = format!(".{}.", self.language().unwrap_or_default());
+            let included = included.replace(&language, ".");
             let count = || children(events[at..].iter().map(|(event, _)| event));
             let kind = match tag {
                 Tag::Heading { level, id, .. } => {
@@ -161,9 +164,7 @@ impl Page {
                     format!("a heading {level}{}", id.unwrap_or_default())
                 }
                 Tag::Paragraph if !included.is_empty() => {
-                    // A table that was measured: one file for each language.
-                    let ending = format!(".{}.md", self.language().unwrap_or_default());
-                    format!("a table that is included{}", included.replace(&ending, ".md"))
+                    format!("a table that is included{included}")
                 }
                 Tag::Paragraph => "a paragraph".to_owned(),
                 Tag::BlockQuote(None) => "a quotation".to_owned(),

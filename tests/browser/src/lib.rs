@@ -52,7 +52,18 @@ pub fn book() -> &'static Book {
 pub fn published() -> &'static Book {
     static BOOK: OnceLock<Book> = OnceLock::new();
     let path = "/a/path/of/its/own/";
-    BOOK.get_or_init(|| build("published", path, &[("MDBOOK_OUTPUT__HTML__SITE_URL", path)]))
+    BOOK.get_or_init(|| {
+        let book = build("published", path, &[("MDBOOK_OUTPUT__HTML__SITE_URL", path)]);
+        let script = Command::new("node")
+            .arg(".github/publish.mjs")
+            .args([book.folder.as_os_str(), book.root.as_ref()])
+            .current_dir(project())
+            .output()
+            .unwrap_or_else(|error| panic!("node: {error}"));
+        let said = String::from_utf8_lossy(&script.stderr);
+        assert!(script.status.success(), ".github/publish.mjs failed:\n{said}");
+        book
+    })
 }
 
 fn build(name: &str, path: &'static str, environment: &[(&str, &str)]) -> Book {

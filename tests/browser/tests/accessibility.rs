@@ -94,3 +94,117 @@ fn axe_finds_nothing_in_the_theme_navy() {
 fn axe_finds_nothing_in_the_theme_ayu() {
     all_pages_in("ayu");
 }
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn the_first_tab_leads_past_the_sidebar() {
+    let browser = Browser::start();
+    for (page, name) in
+        [("ko/00_fork.html", "본문으로 건너뛰기"), ("en/00_fork.html", "Skip to the text")]
+    {
+        for view in [View::wide(page), View::phone(page)] {
+            browser.open(&view);
+            let seen = "(({ width, height, top }) => width > 50 && height > 20 && top >= 0)(document.querySelector('#skip').getBoundingClientRect())";
+            assert!(!browser.holds(seen), "{page}: the link is not seen before it is reached");
+            browser.keys(Key::Tab);
+            assert_eq!(browser.text("document.activeElement.textContent"), name);
+            assert!(browser.holds(seen), "{page}: the link is seen when it has the focus");
+            browser.assert_legible("#skip", view.theme);
+            browser.keys(Key::Enter);
+            browser.keys(Key::Tab);
+            assert!(
+                browser.holds("document.activeElement.closest('main')"),
+                "{page}: the next Tab is at {}",
+                browser.text("document.activeElement.outerHTML.slice(0, 80)")
+            );
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn with_forced_colours_what_is_chosen_can_be_seen_and_figures_can_be_read() {
+    let browser = Browser::start();
+    let forced = || {
+        browser.cdp(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": [{ "name": "forced-colors", "value": "active" }] }),
+        );
+    };
+    browser.open(&View::wide("en/03_respawn.html"));
+    forced();
+    browser.js("document.querySelectorAll('details').forEach(d => d.open = true)", json!([]));
+    browser.click(".twins button[data-s=fork]");
+    browser.hover(".menu-title");
+    for css in [".row.lit", ".bar [aria-pressed=true]", "#mdbook-sidebar .chapter a.active"] {
+        let outline = browser.text(&format!(
+            "(({{ outlineStyle, outlineWidth }}) => `${{outlineStyle}} ${{outlineWidth}}`)(getComputedStyle(document.querySelector('{css}')))"
+        ));
+        assert_eq!(outline, "solid 2px", "`{css}` is told by its background alone");
+    }
+    for (theme, page) in ["light", "navy"].into_iter().flat_map(|theme| {
+        [(theme, "en/00_fork.html"), (theme, "ko/05_handoff.html"), (theme, "en/speed.html")]
+    }) {
+        browser.open(&View { theme, ..View::wide(page) });
+        forced();
+        let boxes = browser.text(
+            "(() => {
+               const probe = document.body.appendChild(document.createElement('p'));
+               probe.style = 'forced-color-adjust: none; color: Canvas';
+               const canvas = getComputedStyle(probe).color;
+               probe.style.color = 'LinkText';
+               const allowed = ['none', canvas, getComputedStyle(probe).color, getComputedStyle(document.body).color];
+               return [...document.querySelectorAll('main figure :is(rect, circle)')].map(it => getComputedStyle(it).fill)
+                 .filter(fill => !allowed.includes(fill)).join(' ');
+             })()",
+        );
+        assert_eq!(boxes, "", "{page} in {theme}: boxes of figures keep the theme's colours");
+    }
+}
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn what_was_copied_is_said_and_each_copy_button_is_called_by_what_it_copies() {
+    let browser = Browser::start();
+    for (language, word, said) in [("ko", "복사", "복사했습니다"), ("en", "Copy", "Copied!")]
+    {
+        let page = format!("{language}/00_fork.html");
+        browser.open(&View::wide(&page));
+        browser.js("document.querySelectorAll('details').forEach(d => d.open = true)", json!([]));
+        let wrong = browser.js(
+            "return [...document.querySelectorAll('.clip-button')].filter(button => {
+               const command = button.closest('.terminal') ? button.nextElementSibling.nextElementSibling : button.closest('pre').querySelector('code');
+               const name = `${arguments[0]}: ${command.textContent.trim().split('\\n')[0]}`;
+               return button.title !== name || button.ariaLabel !== name;
+             }).map(button => button.outerHTML.slice(0, 100))",
+            json!([word]),
+        );
+        assert_eq!(wrong, json!([]), "{page}: copy buttons without a name of their own");
+        for (css, source) in [
+            (".terminal .clip-button", "WORKERS=2 cargo run --bin 00_fork"),
+            ("#run ~ pre .clip-button", "WORKERS=2 cargo run --bin 00_fork"),
+        ] {
+            browser.js("document.querySelector('[role=status]').textContent = ''", json!([]));
+            browser.hover(css);
+            browser.click(css);
+            browser.until(
+                &format!("{page}: a screen reader is told that `{source}` was copied"),
+                &format!(
+                    "document.querySelector('[role=status]').textContent.trim() === '{said} {source}'"
+                ),
+            );
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn tab_reaches_the_copy_buttons_of_code_and_shows_them() {
+    let browser = Browser::start();
+    browser.open(&View::wide("en/00_fork.html"));
+    let button = "document.querySelector('main pre > .buttons .clip-button')";
+    browser.js(&format!("{button}.focus(); return null"), json!([]));
+    assert!(browser.holds(&format!("document.activeElement === {button}")), "it takes the focus");
+    browser
+        .until("it is seen", &format!("getComputedStyle({button}.parentElement).opacity === '1'"));
+}

@@ -623,7 +623,11 @@ fn figures_say_what_they_show_follow_the_theme_and_are_as_large_as_their_text_ne
                  const paint = element.getAttribute(name) ?? element.style[name];
                  if (paint && !/^(none|currentColor|var\\(--[a-z-]+\\)|url\\(#[a-z-]+\\)|context-(fill|stroke))$/i.test(paint)) say(`${name} ${paint}`);
                }
-               if (svg.getAttribute('lang') !== 'en') say('no lang, though its words are English');
+               // What was measured is drawn for each language; the names of programs are English.
+               const lang = /^fig-measured/.test(svg.closest('figure').id) ? document.documentElement.lang : 'en';
+               if (svg.getAttribute('lang') !== lang) say('no lang, or another than that of its words');
+               const words = svg.querySelector('title')?.textContent;
+               if (/[가-힣]/.test(words) !== (lang === 'ko')) say(`is called so: ${words}`);
                const caption = svg.closest('figure').querySelector('figcaption');
                if (!caption?.textContent.trim()) say('no caption');
                else if (/[가-힣]/.test(caption.textContent) !== (document.documentElement.lang === 'ko')) say('its caption is in another language than the page');
@@ -640,4 +644,124 @@ fn figures_say_what_they_show_follow_the_theme_and_are_as_large_as_their_text_ne
         assert_eq!(wrong, "", "{page} at {width} pixels");
     }
     assert!(figures > 0.0, "no figure anywhere");
+}
+
+/// Wraps every word, as the page translation of Chromium and others does.
+fn translate(browser: &Browser) {
+    browser.js(
+        "const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
+         while (texts.nextNode()) found.push(texts.currentNode);
+         for (const text of found) {
+           if (!text.data.trim() || text.parentElement.closest('[translate=no], script, style')) continue;
+           const words = document.createElement('font');
+           words.innerHTML = '<font>übersetzt</font>';
+           text.replaceWith(words);
+         }
+         return null",
+        json!([]),
+    );
+}
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn in_a_translated_page_buttons_work_and_code_is_what_it_was() {
+    let browser = Browser::start();
+    browser.open(&View::wide("en/03_respawn.html"));
+    unfold(&browser);
+    let texts = "[...document.querySelectorAll('main pre > code, main :not(pre) > code, main figure svg')].map(code => code.textContent)";
+    let before = browser.js(&format!("return {texts}"), json!([]));
+    translate(&browser);
+    assert!(browser.holds("document.querySelector('main p font font')"), "the text is translated");
+    assert_eq!(browser.js(&format!("return {texts}"), json!([])), before, "code is not");
+    // The pointer on the words, and the words themselves, as a voice control may click them.
+    let pressed = |css: &str| {
+        browser.holds(&format!("document.querySelector('{css}').ariaPressed === 'true'"))
+    };
+    for css in [".twins button[data-s=fork]", "button.split"] {
+        browser.click(css);
+        assert!(pressed(css), "`{css}` does not hear a click");
+        browser
+            .js(&format!("document.querySelector('{css} font').click(); return null"), json!([]));
+        assert!(!pressed(css), "`{css}` does not hear a click on its words");
+    }
+    browser.click("#mdbook-theme-toggle");
+    browser.click("#mdbook-theme-navy");
+    assert!(browser.holds("document.documentElement.matches('.navy')"), "the theme can be chosen");
+}
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn what_is_copied_is_the_source_whatever_became_of_the_page() {
+    let browser = Browser::start();
+    browser.open(&View::wide("en/01_crash.html"));
+    unfold(&browser);
+    browser.js(
+        "window.copied = [];
+         addEventListener('copy', () => copied.push(document.activeElement.value), true);
+         document.querySelectorAll('main code').forEach(code => {
+           const texts = document.createTreeWalker(code, NodeFilter.SHOW_TEXT);
+           while (texts.nextNode()) texts.currentNode.data = texts.currentNode.data.replace(/\\S/g, '글');
+         });
+         document.querySelector('button.split').click();
+         return null",
+        json!([]),
+    );
+    for block in [".terminal pre", "pre:has(> .language-diff)"] {
+        browser.hover(block);
+        browser.click(&format!("{block} .clip-button"));
+    }
+    let console = read("book/console/01_crash.console");
+    let command = console.lines().find_map(|line| line.strip_prefix("$ ")).unwrap();
+    let copied = browser.js("return copied.map(text => text.trimEnd())", json!([]));
+    assert_eq!(copied, json!([command, read("book/diffs/01_crash.diff").trim_end()]));
+}
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn on_a_phone_each_command_is_whole_and_its_button_can_be_hit() {
+    let browser = Browser::start();
+    let mut buttons = 0.0;
+    for (page, width) in book().pages.iter().flat_map(|page| [(page, 390), (page, 320)]) {
+        browser.open(&View { width, ..View::phone(page) });
+        unfold(&browser);
+        let wrong = browser.js(
+            "const buttons = [...document.querySelectorAll('.terminal .clip-button')], wrong = [];
+             const box = it => it.getBoundingClientRect();
+             buttons.forEach((button, at) => {
+               const { left, right, top, bottom, width, height } = box(button), around = box(button.closest('.terminal'));
+               const command = button.nextElementSibling.nextElementSibling;
+               const say = why => wrong.push(`${why}: ${command.textContent}`);
+               if (width < 24 || height < 24) say(`${width} × ${height} px`);
+               if (left < around.left || right > around.right) say('its button is out of reach');
+               if (box(command).right > around.right) say('cut off');
+               if (at && top < box(buttons[at - 1]).bottom && bottom > box(buttons[at - 1]).top) say('two buttons meet');
+             });
+             return [buttons.length, wrong.slice(0, 3).join('\\n')]",
+            json!([]),
+        );
+        buttons += wrong[0].as_f64().unwrap();
+        assert_eq!(wrong[1], "", "{page} at {width} px");
+    }
+    assert!(buttons > 0.0, "no command anywhere");
+}
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn twins_are_called_rust_and_node() {
+    let browser = Browser::start();
+    let mut blocks = 0.0;
+    for page in book().pages.iter() {
+        browser.open(&View::wide(page));
+        unfold(&browser);
+        let code = "[...document.querySelectorAll('.twins > pre > code')]";
+        blocks += browser.number(&format!("{code}.length"));
+        let unnamed = browser.text(&format!(
+            "{code}.filter(code => {{
+                const name = code.previousElementSibling;
+                return name?.innerText !== (code.matches('.language-rust') ? 'Rust' : 'Node') || !name.checkVisibility();
+            }}).map(code => code.textContent.slice(0, 40)).join(' | ')"
+        ));
+        assert_eq!(unnamed, "", "{page}: these do not say what they are written in");
+    }
+    assert!(blocks > 0.0, "no twins anywhere");
 }

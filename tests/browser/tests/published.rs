@@ -1,5 +1,7 @@
 //! The book as it is published: below a path of its own, with a page for what is not there.
 
+use std::collections::BTreeSet;
+
 use browser_tests::serde_json::json;
 use browser_tests::*;
 
@@ -20,7 +22,7 @@ fn until_at(browser: &Browser, promise: &str, page: &str) {
 }
 
 #[test]
-#[ignore = "needs mdbook, chromium and chromedriver"]
+#[ignore = "needs mdbook, Node, chromium and chromedriver"]
 fn an_address_without_a_page_gets_one_with_style_scripts_and_a_way_on() {
     let browser = Browser::start();
     let root = &published().root;
@@ -78,7 +80,7 @@ fn an_address_without_a_page_gets_one_with_style_scripts_and_a_way_on() {
 }
 
 #[test]
-#[ignore = "needs mdbook, chromium and chromedriver"]
+#[ignore = "needs mdbook, Node, chromium and chromedriver"]
 fn below_a_path_of_its_own_every_page_is_whole_and_every_way_stays_below_it() {
     let browser = Browser::start();
     let root = &published().root;
@@ -95,4 +97,65 @@ fn below_a_path_of_its_own_every_page_is_whole_and_every_way_stays_below_it() {
         ));
         assert_eq!(leaving, "", "{page}: links that leave the book's path");
     }
+}
+
+#[test]
+#[ignore = "needs mdbook, Node, chromium and chromedriver"]
+fn robots_and_link_previews_read_language_description_and_image_in_the_file_itself() {
+    let browser = Browser::start();
+    let Book { root, folder, pages } = published();
+    browser.open(&View::wide("404.html"));
+    browser.visit(root);
+    let (mut titles, mut descriptions) = (BTreeSet::new(), BTreeSet::new());
+    for page in pages {
+        // No script runs in it: this is what stands in the file.
+        let read = browser.js(
+            "return fetch(arguments[0]).then(answer => answer.text()).then(text => {
+               const page = new DOMParser().parseFromString(text, 'text/html');
+               const read = (css, name) => [...page.querySelectorAll(css)].map(it => it.getAttribute(name)).join(' ');
+               const og = name => read(`meta[property='og:${name}']`, 'content');
+               return {
+                 lang: page.documentElement.lang, title: page.title, description: read('meta[name=description]', 'content'),
+                 canonical: read('link[rel=canonical]', 'href'), twins: ['ko', 'en'].map(it => read(`link[hreflang=${it}]`, 'href')),
+                 og: ['title', 'description', 'url', 'image', 'locale', 'site_name'].map(og),
+               };
+             })",
+            json!([format!("{root}{page}")]),
+        );
+        let text = |name: &str| read[name].as_str().unwrap().to_owned();
+        let (title, description) = (text("title"), text("description"));
+        let (language, name) = page.split_once('/').unwrap_or(("", ""));
+        let (url, twins) = match language {
+            "" => (root.clone(), ["", ""].map(str::to_owned)),
+            _ => (format!("{root}{page}"), LANGUAGES.map(|it| format!("{root}{it}/{name}"))),
+        };
+        assert_eq!(text("canonical"), url, "{page}");
+        assert_eq!(read["twins"], json!(twins), "{page}: the same page in Korean and in English");
+        let locale = match language {
+            "ko" => "ko_KR",
+            "en" => "en_US",
+            _ => "",
+        };
+        let short = title.strip_suffix(" - cluster, in Rust").unwrap_or(&title);
+        let image = format!("{root}assets/card.png");
+        let expected = [short, &description, &url, &image, locale, "cluster, in Rust"];
+        assert_eq!(read["og"], json!(expected), "{page}: what a link preview shows");
+        if !language.is_empty() {
+            assert_eq!(text("lang"), language, "{page}");
+            for (what, text) in [("title", short), ("description", &description)] {
+                let korean = text.contains(|letter| ('가'..='힣').contains(&letter));
+                assert_eq!(korean, language == "ko", "the {what} of {page}: {text}");
+            }
+        }
+        let length = description.chars().count();
+        assert!(
+            (20..=320).contains(&length),
+            "{page}: {length} letters describe it: {description}"
+        );
+        assert!(titles.insert(title.clone()), "{page} has another page's title: {short}");
+        assert!(descriptions.insert(description), "{page} has another page's description");
+    }
+    assert!(titles.contains("cluster, in Rust"), "the chooser says its name once: {titles:?}");
+    let image = std::fs::read(folder.join("assets/card.png")).expect("the preview's image");
+    assert!(image.starts_with(b"\x89PNG") && image.len() < 100_000);
 }

@@ -462,3 +462,149 @@ fn an_answer_takes_less_than_20_ms() {
         }
     }
 }
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn quotes_and_questions_find_what_the_bare_words_find() {
+    let browser = Browser::start();
+    for (language, pairs) in [
+        (
+            "ko",
+            [
+                ("“종료 코드”", "종료 코드"),
+                ("‘워커’", "워커"),
+                ("`fork`", "fork"),
+                ("리로드란?", "리로드"),
+                ("워커란", "워커"),
+                ("SIGTERM이란", "SIGTERM"),
+                ("세션이란?", "세션"),
+            ]
+            .as_slice(),
+        ),
+        (
+            "en",
+            &[
+                ("don’t", "don't"),
+                ("“exit code”", "exit code"),
+                ("`fork`", "fork"),
+                ("worker?", "worker"),
+            ],
+        ),
+    ] {
+        open(&browser, &format!("{language}/00_fork.html"));
+        for (asked, bare) in pairs {
+            let expected = find(&browser, bare);
+            assert!(!expected.is_empty(), "`{bare}` stands nowhere in the book");
+            assert_eq!(find(&browser, asked), expected, "`{asked}` finds what `{bare}` finds");
+        }
+    }
+    // A whole sentence leads to the glossary's own entry.
+    open(&browser, "ko/00_fork.html");
+    let found = find(&browser, "리로드란 무엇인가요?");
+    let place = found.iter().position(|section| section == "ko/glossary.html#reload");
+    assert!(place.is_some_and(|place| place < 5), "the entry is at {place:?}");
+}
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn as_many_results_are_listed_as_are_counted_and_that_is_all() {
+    let browser = Browser::start();
+    for (language, words) in [("ko", ["워커", "웤", "이"]), ("en", ["worker", "e", "the"])] {
+        open(&browser, &format!("{language}/00_fork.html"));
+        for word in words {
+            let found = find(&browser, word);
+            let header =
+                browser.text("document.querySelector('#mdbook-searchresults-header').textContent");
+            let counted: Vec<&str> = header
+                .split(|letter: char| !letter.is_ascii_digit())
+                .filter(|number| !number.is_empty())
+                .collect();
+            assert_eq!(counted, [found.len().to_string()], "`{word}` says: {header}");
+            if !["웤", "e", "the"].contains(&word) {
+                finds_all(word, &found, &standing(&browser, &format!("{language}/"), word));
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn a_result_that_is_folded_away_is_unfolded() {
+    let browser = Browser::start();
+    let mut tried = 0;
+    for page in book().pages.iter().filter(|page| *page != "index.html") {
+        browser.open(&View::wide(page));
+        // Words that stand in a fold, and nowhere else in its section.
+        let folded = browser.js(
+            "const found = [];
+             for (const fold of document.querySelectorAll('main > details')) {
+               const section = [];
+               let first = fold;
+               while (!first.matches('h1, h2, h3')) first = first.previousElementSibling;
+               for (let part = first; part && (part === first || !part.matches('h1, h2, h3')); part = part.nextElementSibling) section.push(part);
+               const seen = section.map(part => part.matches('details') ? part.querySelector('summary').textContent : part.textContent).join(' ').toLowerCase();
+               const answer = [...fold.querySelectorAll(':scope > p')].map(p => p.textContent).join(' ').toLowerCase();
+               const word = answer.match(/[가-힣a-z]{4,}/g)?.find(word => !seen.includes(word));
+               if (word) found.push([word, first.id]);
+             }
+             return found.slice(0, 3)",
+            json!([]),
+        );
+        for pair in folded.as_array().unwrap() {
+            let (word, id) = (pair[0].as_str().unwrap(), pair[1].as_str().unwrap());
+            browser.open(&View::wide(&format!("{page}?highlight={word}#{id}")));
+            browser.until(
+                &format!("{page}#{id}: of `{word}`, which is folded away, a mark is seen"),
+                "[...document.querySelectorAll('main details mark')].some(mark => mark.checkVisibility({ contentVisibilityAuto: true }) && mark.offsetHeight)",
+            );
+            assert!(
+                browser.holds("![...document.querySelectorAll('main > details[open]')].some(fold => !fold.querySelector('mark'))"),
+                "{page}#{id}: a fold without a mark stays folded"
+            );
+            tried += 1;
+        }
+    }
+    assert!(tried > 10, "only {tried} words are folded away");
+}
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn the_key_s_opens_the_search_with_a_korean_input_method_too() {
+    let browser = Browser::start();
+    for page in ["ko/00_fork.html", "en/00_fork.html"] {
+        for (key, modifiers, opens) in
+            [("ㄴ", 0, true), ("Process", 0, true), ("ㄴ", 2, false), ("o", 0, false)]
+        {
+            browser.open(&View::wide(page));
+            browser.until("the page is loaded", "document.readyState === 'complete'");
+            browser.cdp(
+                "Input.dispatchKeyEvent",
+                json!({ "type": "keyDown", "key": key, "code": "KeyS", "text": if opens { "ㄴ" } else { "" }, "modifiers": modifiers }),
+            );
+            browser.cdp(
+                "Input.dispatchKeyEvent",
+                json!({ "type": "keyUp", "key": key, "code": "KeyS", "modifiers": modifiers }),
+            );
+            let focused = browser.holds("document.activeElement.id === 'mdbook-searchbar'");
+            assert_eq!(focused, opens, "{page}: the key {key} with the modifiers {modifiers}");
+            let typed = browser.text("document.querySelector('#mdbook-searchbar').value");
+            assert_eq!(typed, "", "{page}: the letter is not typed into the field");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn a_field_to_type_into_is_no_smaller_than_an_iphone_wants() {
+    let browser = Browser::start();
+    for page in ["index.html#choose", "ko/00_fork.html", "en/00_fork.html"] {
+        browser.open(&View::phone(page));
+        // Below 16 pixels it zooms in, and never out again.
+        let small = browser.text(
+            "[document, ...[...document.querySelectorAll('cluster-stage')].map(stage => stage.shadowRoot)]
+                .flatMap(root => [...root.querySelectorAll('select, textarea, input:not([type=checkbox])')])
+                .filter(field => parseFloat(getComputedStyle(field).fontSize) < 16).map(field => field.id + field.name).join()",
+        );
+        assert_eq!(small, "", "{page}: fields that are too small");
+    }
+}

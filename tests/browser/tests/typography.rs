@@ -165,3 +165,151 @@ fn wide_tables_and_code_scroll_inside_themselves_also_by_keyboard() {
     println!("{boxes} boxes scroll on 320 px");
     assert_eq!(stuck, [""; 0], "wide boxes that do not scroll by keyboard");
 }
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn no_table_is_wider_than_its_box_but_on_a_phone() {
+    let browser = Browser::start();
+    let mut tables = 0.0;
+    for width in [1024, 1080, 1366, 1920] {
+        for page in addresses() {
+            browser.open(&View { width, ..View::wide(&page) });
+            browser
+                .js("document.querySelectorAll('details').forEach(d => d.open = true)", json!([]));
+            tables += browser.number("document.querySelectorAll('.table-wrapper').length");
+            let cut = browser.text(
+                "[...document.querySelectorAll('.table-wrapper')].filter(box => box.scrollWidth > box.clientWidth)
+                    .map(box => `${box.scrollWidth} in ${box.clientWidth}: ${box.textContent.trim().slice(0, 40)}`).join(' | ')",
+            );
+            assert_eq!(cut, "", "{page} at {width} px");
+        }
+    }
+    assert!(tables > 0.0, "no table anywhere");
+}
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn what_scrolls_shows_at_its_edge_that_there_is_more() {
+    let browser = Browser::start();
+    let mut boxes = 0.0;
+    for page in addresses() {
+        browser.open(&View::phone(&page));
+        // What is folded is measured when it is unfolded, and a scroll is heard, a frame later.
+        let wrong = browser.js(
+            "const frame = () => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+             return (async () => {
+               document.querySelectorAll('details').forEach(details => { details.open = true; });
+               await frame();
+               const boxes = [...document.querySelectorAll('main pre > code, main .table-wrapper')].filter(box => box.offsetHeight);
+               const wide = boxes.filter(box => box.scrollWidth > box.clientWidth);
+               const faded = box => getComputedStyle(box).maskImage !== 'none';
+               const wrong = boxes.filter(box => faded(box) !== wide.includes(box));
+               for (const box of wide) box.scrollLeft = box.scrollWidth;
+               await frame();
+               wrong.push(...wide.filter(faded));
+               return [wide.length, wrong.map(box => box.textContent.trim().slice(0, 40)).join(' | ')];
+             })()",
+            json!([]),
+        );
+        boxes += wrong[0].as_f64().unwrap();
+        assert_eq!(wrong[1], "", "{page}: these boxes do not show whether there is more");
+    }
+    assert!(boxes > 0.0, "nothing scrolls on a phone");
+}
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn an_underline_leaves_underscores_to_be_seen() {
+    let browser = Browser::start();
+    browser.open(&View::wide("en/introduction.html"));
+    // A letter that is nothing but an underscore: its line, paper, and the underline below.
+    browser.js(
+        "document.querySelector('main').innerHTML = '<p><a href=\"#\" style=\"line-height: 40px\">____</a></p>'; return null",
+        json!([]),
+    );
+    let clip = browser.js(
+        "const { x, y, width, height } = document.querySelector('main a').getBoundingClientRect();
+         return { x, y: y - 4, width, height: height + 12, scale: 1 }",
+        json!([]),
+    );
+    let picture = browser.cdp("Page.captureScreenshot", json!({ "clip": clip }));
+    let lines = browser.js(
+        "return (async () => {
+           const image = new Image();
+           image.src = 'data:image/png;base64,' + arguments[0];
+           await image.decode();
+           const paper = new OffscreenCanvas(image.width, image.height).getContext('2d');
+           paper.drawImage(image, 0, 0);
+           const { data } = paper.getImageData(image.width / 2, 0, 1, image.height);
+           const dark = [...Array(image.height).keys()].map(row => data[row * 4] < 160 ? '#' : ' ').join('');
+           return dark.trim();
+         })()",
+        json!([picture["data"]]),
+    );
+    let lines = lines.as_str().unwrap();
+    assert!(lines.contains(' '), "underscore and underline are one line of {lines:?} pixels");
+}
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn text_tables_and_figures_begin_at_one_line() {
+    let browser = Browser::start();
+    for page in addresses() {
+        browser.open(&View { width: 1500, ..View::wide(&page) });
+        let edges = browser.text(
+            "(() => {
+               const left = document.querySelector('main').getBoundingClientRect().left;
+               return [...document.querySelectorAll('main > :is(h1, h2, h3, p, details, pre), main table, main > figure svg, main > figure figcaption')]
+                 .filter(it => it.checkVisibility() && !it.closest('details > *:not(summary), li') && Math.abs(it.getBoundingClientRect().left - left) > 1)
+                 .map(it => it.outerHTML.slice(0, 80)).join('\\n');
+             })()",
+        );
+        assert_eq!(edges, "", "{page}: these begin elsewhere");
+    }
+}
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn a_name_in_the_text_has_no_room_of_its_own_around_it() {
+    let browser = Browser::start();
+    for page in ["ko/00_fork.html", "en/00_fork.html", "en/speed.html"] {
+        browser.open(&View::wide(page));
+        let wide = browser.text(
+            "[...document.querySelectorAll('main :not(pre) > code')]
+                .filter(code => getComputedStyle(code).paddingLeft !== '0px').map(code => code.textContent).join(' | ')",
+        );
+        assert_eq!(wide, "", "{page}: `fork`, `accept` would seem to have blanks before the comma");
+    }
+}
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn each_folded_question_is_one_paragraph_beside_its_mark() {
+    let browser = Browser::start();
+    for language in LANGUAGES {
+        browser.open(&View::phone(&format!("{language}/00_fork.html")));
+        let found = browser.js(
+            "const folds = [...document.querySelectorAll('#predict ~ details')].slice(0, 3);
+             const gaps = folds.slice(1).map((fold, at) =>
+               fold.getBoundingClientRect().top - folds[at].getBoundingClientRect().bottom);
+             const lines = folds.map(fold => {
+               const range = new Range();
+               range.selectNodeContents(fold.firstElementChild);
+               return [...range.getClientRects()];
+             });
+             const top = lines => Math.min(...lines.map(line => line.bottom));
+             const left = lines => Math.min(...lines.map(line => line.left));
+             return [Math.min(...gaps), lines.map(lines => {
+               const rest = lines.filter(line => line.top > top(lines));
+               return rest.length ? left(rest) - left(lines) : 0;
+             }), folds.map(fold => left([fold.getBoundingClientRect()]))]",
+            json!([]),
+        );
+        assert!(found[0].as_f64() >= Some(8.0), "{language}: {} px between questions", found[0]);
+        let folds = found[2].as_array().unwrap();
+        for (hang, _) in found[1].as_array().unwrap().iter().zip(folds) {
+            let hang = hang.as_f64().unwrap();
+            assert!(hang.abs() < 6.0, "{language}: the second line stands {hang} px off the first");
+        }
+    }
+}
