@@ -15,7 +15,7 @@ const TITLES: [(&str, &str, &str); 5] = [
     ("accepting", "axum, 직접 수락", "axum, direct"),
     ("node", "Node cluster", "Node cluster"),
     ("pm2", "pm2", "pm2"),
-    ("pm2_graceful", "pm2, 마무리하는 페이지", "pm2, graceful page"),
+    ("pm2_graceful", "pm2, 우아한 종료", "pm2, graceful page"),
 ];
 
 /// What is missing of a step that was not built; of the others it is the name of a tool.
@@ -189,7 +189,7 @@ fn machine(data: &Value, language: &str) -> Table {
     let mut rows = vec![
         vec![say(language, "날짜", "date"), dates.join(", ")],
         vec![
-            say(language, "걸린 시간", "time it took"),
+            say(language, "측정 시간", "time it took"),
             say(language, &format!("{seconds}초"), &format!("{seconds} seconds")),
         ],
         vec![say(language, "시스템", "system"), text(&machine["system"])],
@@ -213,7 +213,7 @@ fn machine(data: &Value, language: &str) -> Table {
             version.unwrap_or_else(|| say(language, "설치되지 않음", "not installed")),
         ]);
     }
-    Table { head: heads(language, [("무엇", "what"), ("값", "value")]), rows }
+    Table { head: heads(language, [("항목", "what"), ("값", "value")]), rows }
 }
 
 fn start(data: &Value, language: &str) -> Table {
@@ -221,8 +221,8 @@ fn start(data: &Value, language: &str) -> Table {
         language,
         [
             ("서버", "server"),
-            ("시작해서 모두 응답할 때까지, ms", "start until all answer, ms"),
-            ("죽인 뒤 새 워커가 응답할 때까지, ms", "kill until the new one answers, ms"),
+            ("시작부터 모두 응답할 때까지, ms", "start until all answer, ms"),
+            ("워커가 죽고 새 워커가 응답할 때까지, ms", "kill until the new one answers, ms"),
         ],
     );
     let rows = ALL.map(|name| {
@@ -242,9 +242,9 @@ fn load(data: &Value, language: &str) -> Table {
         [
             ("서버", "server"),
             ("킵얼라이브, 초당 요청", "keep-alive, requests a second"),
-            ("99번째 백분위수, ms", "99th percentile, ms"),
+            ("응답 시간 p99, ms", "99th percentile, ms"),
             ("요청마다 새 연결, 초당 요청", "a connection each, requests a second"),
-            ("99번째 백분위수, ms", "99th percentile, ms"),
+            ("응답 시간 p99, ms", "99th percentile, ms"),
         ],
     );
     let kinds = ["keep-alive a second", "keep-alive p99 ms", "each a second", "each p99 ms"];
@@ -286,7 +286,7 @@ fn reload(data: &Value, language: &str) -> Table {
         ],
     );
     let modes =
-        [("keep-alive", "킵얼라이브", "keep-alive"), ("each", "요청마다 새로", "one a request")];
+        [("keep-alive", "킵얼라이브", "keep-alive"), ("each", "요청마다 새 연결", "one a request")];
     let part = &data["parts"]["reload"];
     let mut rows = Vec::new();
     for name in ["07_reload", "nginx", "pm2", "pm2_graceful"] {
@@ -313,7 +313,7 @@ fn counts(part: &Value) -> Vec<u64> {
 
 fn grow(data: &Value, language: &str) -> Table {
     let part = &data["parts"]["grow"];
-    let mut head = heads(language, [("서버", "server"), ("무엇", "what")]);
+    let mut head = heads(language, [("서버", "server"), ("항목", "what")]);
     head.extend(counts(part).iter().map(|count| match count {
         1 => say(language, "워커 1개", "1 worker"),
         _ => say(language, &format!("{count}개"), &count.to_string()),
