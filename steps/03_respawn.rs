@@ -1,17 +1,17 @@
 // ANCHOR: program
 //! 03_respawn: the primary starts a new worker for every one that has ended.
 
-use anyhow::{Context, Result, anyhow};
-use nix::sys::signal::{SIGCHLD, SIGPIPE, SigHandler::SigDfl, signal};
+use anyhow::{Result, anyhow, ensure};
+use nix::sys::signal::{SIGCHLD, SigHandler::SigDfl, signal};
 use nix::sys::wait::WaitStatus::{Exited, Signaled};
 use nix::{errno::Errno, sys::wait::wait, unistd::fork};
-use std::{env, io, net::TcpListener, panic, process, thread, time::Duration};
+use std::{env, io, net::TcpListener, process, thread, time::Duration};
 use tiny_http::{Header, Response, Server};
 
 fn main() -> Result<()> {
     // ANCHOR: bind
     let port = setting("PORT", 8086, 65_535)?;
-    let workers = setting("WORKERS", num_cpus::get().min(1_024), 1_024)?;
+    let workers = setting("WORKERS", num_cpus::get(), 1_024)?;
     let listener = TcpListener::bind(format!("127.0.0.1:{port}"))
         .map_err(|error| anyhow!("PORT={port}: {error}"))?;
     // ANCHOR_END: bind
@@ -19,17 +19,19 @@ fn main() -> Result<()> {
     // A pipe that nobody writes into: it ends when the primary does, and the workers see that.
     let (lifeline, primary_end) = io::pipe()?;
     // ANCHOR_END: lifeline
-    // ANCHOR: signals
-    // Ignored, SIGPIPE would make `… | head -1` panic, and SIGCHLD would hide who has ended.
-    // SAFETY: no handler is installed, both only get their defaults back.
-    unsafe { signal(SIGPIPE, SigDfl).and(signal(SIGCHLD, SigDfl)) }?;
-    // ANCHOR_END: signals
+    // ANCHOR: sigchld
+    // Where SIGCHLD is ignored, `wait` cannot tell how anybody ended, and whoever started this program
+    // may have ignored it.
+    // SAFETY: no handler is installed, the signal only gets its default back.
+    unsafe { signal(SIGCHLD, SigDfl) }?;
+    // ANCHOR_END: sigchld
 
     // ANCHOR: fork
     println!("마스터 프로세스 아이디: {}", process::id());
     for _ in 0..workers {
         // SAFETY: the primary has only one thread, so nothing is lost in the child.
-        if unsafe { fork() }.map_err(|error| anyhow!("fork: {error}"))?.is_child() {
+        let forked = unsafe { fork() }.map_err(|error| anyhow!("fork: {error}"))?;
+        if forked.is_child() {
             worker(listener, lifeline, primary_end);
         }
     }
@@ -49,7 +51,8 @@ fn main() -> Result<()> {
         let death = format!("{pid}번 워커가 종료되었습니다\n{how}\n");
         print!("{death}");
         // SAFETY: the primary still has only one thread.
-        if unsafe { fork() }.map_err(|error| anyhow!("fork: {error}"))?.is_child() {
+        let forked = unsafe { fork() }.map_err(|error| anyhow!("fork: {error}"))?;
+        if forked.is_child() {
             worker(listener, lifeline, primary_end);
         }
     }
@@ -58,22 +61,12 @@ fn main() -> Result<()> {
 
 // ANCHOR: worker
 /// The whole life of a worker: it never returns into the primary's code.
-fn worker(listener: TcpListener, mut lifeline: io::PipeReader, primary_end: io::PipeWriter) -> ! {
+fn worker(listener: TcpListener, lifeline: io::PipeReader, primary_end: io::PipeWriter) -> ! {
     // While one process holds this end, the pipe does not end: only the primary may hold it.
     drop(primary_end);
-    // This thread waits for the end of the pipe, and then ends the worker.
-    thread::spawn(move || io::copy(&mut lifeline, &mut io::sink()).map(|_| process::exit(0)));
+    // This thread reads to the end of the pipe, and then ends the worker.
+    thread::spawn(|| io::read_to_string(lifeline).map(|_| process::exit(0)));
     // ANCHOR_END: worker
-    // ANCHOR: panic
-    // A panic in tiny_http's client.rs costs one thread of its pool, for a client who has gone. After
-    // any other, such as the accepting thread's, this worker might answer nobody any more: it ends.
-    panic::set_hook(Box::new(|info| {
-        if info.location().is_none_or(|place| !place.file().ends_with("client.rs")) {
-            eprintln!("{info}");
-            process::exit(101);
-        }
-    }));
-    // ANCHOR_END: panic
 
     // ANCHOR: serve
     let server = Server::from_listener(listener, None).expect("the listener is bound");
@@ -96,9 +89,10 @@ fn worker(listener: TcpListener, mut lifeline: io::PipeReader, primary_end: io::
 // ANCHOR: setting
 /// Reads `name` from the environment: a whole number up to `max`, or `default` if not set.
 fn setting(name: &str, default: usize, max: usize) -> Result<usize> {
-    let value = env::var_os(name).unwrap_or(default.to_string().into());
-    let number = value.to_str().and_then(|s| s.parse().ok()).filter(|n| (1..=max).contains(n));
-    number.with_context(|| format!("{name}={value:?}: not a whole number from 1 to {max}"))
+    let Some(value) = env::var_os(name) else { return Ok(default) };
+    let number = value.to_string_lossy().parse().unwrap_or(0);
+    ensure!((1..=max).contains(&number), "{name}={value:?}: not a whole number from 1 to {max}");
+    Ok(number)
 }
 // ANCHOR_END: setting
 // ANCHOR_END: program

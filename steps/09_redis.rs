@@ -37,7 +37,7 @@ async fn main() -> Result<ExitCode> {
 // ANCHOR: primary
 async fn primary() -> Result<ExitCode> {
     let port = setting("PORT", 8086, 65_535)?;
-    let mut workers = setting("WORKERS", num_cpus::get().min(1_024), 1_024)?;
+    let mut workers = setting("WORKERS", num_cpus::get(), 1_024)?;
     let max_failures = setting("MAX_FAILURES", 15, 1_000)?;
     redis::cmd("PING").exec_async(&mut sessions()?.0).await.map_err(no_redis)?;
     let listener = TcpListener::bind(format!("127.0.0.1:{port}"));
@@ -501,9 +501,10 @@ fn complain(error: anyhow::Error) {
 // ANCHOR: setting
 /// Reads `name` from the environment: a whole number up to `max`, or `default` if not set.
 fn setting(name: &str, default: usize, max: usize) -> Result<usize> {
-    let value = env::var_os(name).unwrap_or(default.to_string().into());
-    let number = value.to_str().and_then(|s| s.parse().ok()).filter(|n| (1..=max).contains(n));
-    number.with_context(|| format!("{name}={value:?}: not a whole number from 1 to {max}"))
+    let Some(value) = env::var_os(name) else { return Ok(default) };
+    let number = value.to_string_lossy().parse().unwrap_or(0);
+    ensure!((1..=max).contains(&number), "{name}={value:?}: not a whole number from 1 to {max}");
+    Ok(number)
 }
 // ANCHOR_END: setting
 // ANCHOR_END: program

@@ -1,8 +1,7 @@
 // ANCHOR: program
 //! threads: the server of step 00, with a thread in the place of each worker process.
 
-use anyhow::{Context, Result, anyhow};
-use nix::sys::signal::{SIGPIPE, SigHandler::SigDfl, signal};
+use anyhow::{Result, anyhow, ensure};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{env, net::TcpListener, process, sync::Arc, thread};
 use tiny_http::{Header, Response, Server};
@@ -15,15 +14,10 @@ static SERVED: AtomicUsize = AtomicUsize::new(0);
 fn main() -> Result<()> {
     // ANCHOR: bind
     let port = setting("PORT", 8086, 65_535)?;
-    let workers = setting("WORKERS", num_cpus::get().min(1_024), 1_024)?;
+    let workers = setting("WORKERS", num_cpus::get(), 1_024)?;
     let listener = TcpListener::bind(format!("127.0.0.1:{port}"))
         .map_err(|error| anyhow!("PORT={port}: {error}"))?;
     // ANCHOR_END: bind
-    // ANCHOR: signals
-    // Ignored, SIGPIPE would make `… | head -1` panic.
-    // SAFETY: no handler is installed, it only gets its default back.
-    unsafe { signal(SIGPIPE, SigDfl) }?;
-    // ANCHOR_END: signals
 
     // ANCHOR: spawn
     println!("마스터 프로세스 아이디: {}", process::id());
@@ -64,9 +58,10 @@ fn worker(server: &Server) {
 // ANCHOR: setting
 /// Reads `name` from the environment: a whole number up to `max`, or `default` if not set.
 fn setting(name: &str, default: usize, max: usize) -> Result<usize> {
-    let value = env::var_os(name).unwrap_or(default.to_string().into());
-    let number = value.to_str().and_then(|s| s.parse().ok()).filter(|n| (1..=max).contains(n));
-    number.with_context(|| format!("{name}={value:?}: not a whole number from 1 to {max}"))
+    let Some(value) = env::var_os(name) else { return Ok(default) };
+    let number = value.to_string_lossy().parse().unwrap_or(0);
+    ensure!((1..=max).contains(&number), "{name}={value:?}: not a whole number from 1 to {max}");
+    Ok(number)
 }
 // ANCHOR_END: setting
 // ANCHOR_END: program

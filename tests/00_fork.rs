@@ -6,6 +6,7 @@ use support::{Cluster, Ended, Signal, assert_nothing, assert_status, step, until
 support::promises_of_every_program!("00_fork");
 support::promises_of_every_cluster!("00_fork");
 support::promises! { "00_fork":
+    a_console_that_nobody_reads_ends_it
     the_page_is_the_same_for_every_path_and_method
 }
 

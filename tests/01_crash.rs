@@ -6,6 +6,7 @@ use support::{Cluster, assert_nothing, assert_status, step, until};
 support::promises_of_every_program!("01_crash");
 support::promises_of_every_cluster!("01_crash");
 support::promises! { "01_crash":
+    a_console_that_nobody_reads_ends_it
     the_page_is_the_same_for_every_path_and_method
     a_worker_exits_one_second_after_its_first_answer_however_often_it_is_asked
 }

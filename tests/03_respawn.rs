@@ -16,6 +16,7 @@ use support::{
 support::promises_of_every_program!("03_respawn");
 support::promises_of_every_cluster!("03_respawn");
 support::promises! { "03_respawn":
+    a_console_that_nobody_reads_ends_it
     the_page_is_the_same_for_every_path_and_method
     a_worker_exits_one_second_after_its_first_answer_however_often_it_is_asked
     a_death_is_logged_even_if_sigchld_was_ignored_at_the_start

@@ -7,7 +7,13 @@ use support::{Cluster, PAGE, Signal, assert_nothing, promises, step, until};
 
 support::promises_of_every_program!("04_errors");
 support::promises_of_every_cluster!("04_errors");
-promises! { "04_errors": a_death_is_logged_even_if_sigchld_was_ignored_at_the_start }
+promises! { "04_errors":
+    a_death_is_logged_even_if_sigchld_was_ignored_at_the_start
+    a_console_that_nobody_reads_ends_it_quietly
+    a_worker_without_descriptors_answers_again_or_ends
+    #[cfg(target_os = "linux")] // No other system limits the threads of one process.
+    a_worker_without_threads_answers_again_or_ends
+}
 
 #[test]
 fn the_console_is_what_the_book_shows() {

@@ -9,6 +9,7 @@ use support::{
 };
 
 support::promises_of_every_program!("threads");
+support::promises! { "threads": a_console_that_nobody_reads_ends_it }
 
 #[test]
 fn the_console_is_what_the_book_shows() {

@@ -81,12 +81,12 @@ const WORDS = {
   curl: pick('요청 보내기', 'Send a request'),
   path: pick('경로', 'Path'),
   signal: pick('신호', 'Signal'),
-  started: pick('%번 프로세스가 시작했습니다.', 'Process % has started.'),
+  started: pick('%번 프로세스가 시작되었습니다.', 'Process % has started.'),
   answered: pick('%번 워커가 응답했습니다:', 'Worker % has answered:'),
   unanswered: pick('%번 워커가 응답하지 못했습니다.', 'Worker % did not answer.'),
   refused: pick('연결이 거부되었습니다.', 'The connection was refused.'),
-  ended: pick('%번 워커가 끝났습니다:', 'Worker % has ended:'),
-  over: pick('모두 끝났습니다. echo $?: %', 'All have ended. echo $?: %'),
+  ended: pick('%번 워커가 종료되었습니다:', 'Worker % has ended:'),
+  over: pick('모두 종료되었습니다. echo $?: %', 'All have ended. echo $?: %'),
 };
 const STYLE = `
 :host { display: block; margin: 2rem 0; padding: 1rem; border: 1px solid var(--icons) }

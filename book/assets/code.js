@@ -35,7 +35,7 @@ const STAGES = {
   bind: [/TcpListener::bind/, /server\.listen/],
   fork: [/println!\("마스터|for _ in/, /`마스터|for \(let/],
   wait: [/^ *loop/, /cluster\.on/],
-  respawn: [/if unsafe { fork/, /cluster\.fork/],
+  respawn: [/forked/, /cluster\.fork/],
   serve: [/= Server::|워커 실행|in server/, /const server/],
 };
 for (const twins of all('.twins')) {

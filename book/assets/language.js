@@ -70,11 +70,11 @@ if (!ko) return;
 const KOREAN = {
   'Table of contents': '차례', 'Toggle Table of Contents': '차례 여닫기', 'Change theme': '테마 바꾸기', Themes: '테마',
   Auto: '자동', Light: '밝게', Rust: '러스트', Coal: '석탄', Navy: '남색', Ayu: '아유',
-  'Search (`/`)': '검색 (`/`)', 'Toggle Searchbar': '검색창 여닫기', 'Search this book ...': '이 책에서 찾기…',
+  'Search (`/`)': '검색 (`/`)', 'Toggle Searchbar': '검색창 여닫기', 'Search this book ...': '이 책에서 검색…',
   'Page navigation': '장 이동', 'Previous chapter': '이전 장', 'Next chapter': '다음 장',
   'Copy to clipboard': '복사', 'Copied!': '복사했습니다', 'Clipboard error!': '복사하지 못했습니다',
   'Keyboard shortcuts': '단축키', Press: '', or: ' 또는 ', 'to navigate between chapters': ': 장 이동',
-  'to search in the book': ': 찾기', 'to show this help': ': 도움말', 'to hide this help': ': 닫기',
+  'to search in the book': ': 검색', 'to show this help': ': 도움말', 'to hide this help': ': 닫기',
   Note: '참고', Tip: '팁', Warning: '주의',
 };
 const translate = ({ childNodes }) => childNodes.forEach(node => {

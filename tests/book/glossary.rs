@@ -100,7 +100,7 @@ impl Term<'_> {
 }
 
 /// Whether a word of `text` begins with `name`; what follows may be an ending or a particle.
-fn begins_a_word(text: &str, name: &str) -> bool {
+pub fn begins_a_word(text: &str, name: &str) -> bool {
     text.match_indices(name).any(|(at, _)| !text[..at].ends_with(char::is_alphanumeric))
 }
 

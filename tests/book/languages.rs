@@ -58,6 +58,33 @@ fn no_heading_is_left_in_the_other_language() {
 }
 
 #[test]
+fn a_section_that_every_chapter_has_is_called_the_same_in_all() {
+    let shared =
+        ["see", "predict", "code", "diff", "run", "why", "node-differs", "break", "exercises"];
+    let mut problems = Problems::default();
+    for language in LANGUAGES {
+        let pages = PAGES.iter().filter(|page| page.language() == Some(language));
+        let mut known = BTreeMap::new();
+        // A chapter shows something first; other pages have other things under these ids.
+        for page in pages.filter(|page| page.ids.iter().any(|(_, id)| id == "see")) {
+            for heading in &page.headings {
+                let id = heading.id.as_deref().filter(|id| shared.contains(id));
+                // The aside comes of step 00, and not of the step before it.
+                let Some(id) = id.filter(|id| (page.name(), *id) != ("threads.md", "diff")) else {
+                    continue;
+                };
+                let (first, text) = *known.entry(id).or_insert((&page.path, &heading.text));
+                if heading.text != *text {
+                    let told = format!("`{}` {{#{id}}} is `{text}` in {first}", heading.text);
+                    problems.at(&page.path, heading.line, told);
+                }
+            }
+        }
+    }
+    problems.report();
+}
+
+#[test]
 fn both_languages_have_the_same_blocks_section_by_section() {
     let mut problems = Problems::default();
     for pair in pairs_with_the_same_headings() {

@@ -20,7 +20,8 @@ pub struct Package {
 }
 
 /// The folders of this repository, as the book writes them.
-const FOLDERS: [&str; 6] = ["steps/", "book/", "tests/", "benches/", ".ci/", ".github/"];
+const FOLDERS: [&str; 7] =
+    ["steps/", "book/", "tests/", "benches/", "scripts/", ".ci/", ".github/"];
 
 #[test]
 fn every_binary_test_bench_and_feature_that_is_named_exists() {

@@ -84,7 +84,7 @@ pub struct Include {
 }
 
 impl Page {
-    fn read(path: &str) -> Page {
+    pub fn read(path: &str) -> Page {
         let source = read(path).unwrap_or_else(|problem| panic!("{problem}"));
         let mut page = Page { path: path.to_owned(), source: source.clone(), ..Page::default() };
         page.find_includes(&source);

@@ -69,8 +69,9 @@ fn no_file_names_a_place_on_somebodys_machine() {
     // Put together here, or this file would be the first to fail.
     let places = ["home", "root", "work", "Users"].map(|folder| format!("/{folder}"));
     let is_name = |letter: char| letter.is_alphanumeric() || "._-~})".contains(letter);
-    let folders =
-        ["book", "steps", "tests", "benches", ".ci", ".github"].into_iter().flat_map(files_below);
+    let folders = ["book", "steps", "tests", "benches", "scripts", ".ci", ".github"]
+        .into_iter()
+        .flat_map(files_below);
     let own = ["README.md", "README.ko.md", "CONTRIBUTING.md", "Cargo.toml", "book.toml"];
     let mut problems = Problems::default();
     for file in folders.chain(own.map(str::to_owned)) {

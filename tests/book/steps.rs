@@ -11,7 +11,7 @@ use crate::names::Package;
 use crate::page::{LANGUAGES, Link, PAGES, Page, SUMMARY, files, is_anchor, read, root};
 use crate::problems::Problems;
 
-/// A step, `steps/NAME.rs`. Comment lines count for nothing here.
+/// A step, `steps/NAME.rs`. Comments and blank lines count for nothing here.
 struct Step {
     name: &'static str,
     most_lines: usize,
@@ -22,17 +22,17 @@ struct Step {
 
 /// Every step, in the order in which the book has them.
 const STEPS: &[Step] = &[
-    Step { name: "00_fork", most_lines: 70, from: None },
-    Step { name: "01_crash", most_lines: 70, from: Some(("00_fork", 14)) },
-    Step { name: "02_exit_log", most_lines: 70, from: Some(("01_crash", 14)) },
-    Step { name: "03_respawn", most_lines: 70, from: Some(("02_exit_log", 14)) },
-    Step { name: "04_errors", most_lines: 70, from: Some(("03_respawn", 20)) },
-    Step { name: "threads", most_lines: 70, from: Some(("00_fork", 51)) },
-    Step { name: "05_handoff", most_lines: 171, from: None },
-    Step { name: "06_supervise", most_lines: 301, from: Some(("05_handoff", 204)) },
-    Step { name: "07_reload", most_lines: 347, from: Some(("06_supervise", 62)) },
-    Step { name: "08_session", most_lines: 378, from: Some(("07_reload", 41)) },
-    Step { name: "09_redis", most_lines: 408, from: Some(("08_session", 52)) },
+    Step { name: "00_fork", most_lines: 40, from: None },
+    Step { name: "01_crash", most_lines: 70, from: Some(("00_fork", 18)) },
+    Step { name: "02_exit_log", most_lines: 70, from: Some(("01_crash", 18)) },
+    Step { name: "03_respawn", most_lines: 70, from: Some(("02_exit_log", 18)) },
+    Step { name: "04_errors", most_lines: 70, from: Some(("03_respawn", 32)) },
+    Step { name: "threads", most_lines: 70, from: Some(("00_fork", 36)) },
+    Step { name: "05_handoff", most_lines: 155, from: None },
+    Step { name: "06_supervise", most_lines: 277, from: Some(("05_handoff", 204)) },
+    Step { name: "07_reload", most_lines: 322, from: Some(("06_supervise", 62)) },
+    Step { name: "08_session", most_lines: 349, from: Some(("07_reload", 41)) },
+    Step { name: "09_redis", most_lines: 376, from: Some(("08_session", 52)) },
 ];
 
 /// Answers to exercises, as differences from a step: `git apply -p0` puts them in.
@@ -172,15 +172,16 @@ fn every_line_of_every_step_is_shown_in_its_chapter() {
 
 #[test]
 fn no_step_is_longer_or_changes_more_than_its_budget_allows() {
-    let counts = |line: &str| !line.trim_start().starts_with("//");
+    let counts = |line: &str| !line.trim().is_empty() && !line.trim().starts_with("//");
     let mut problems = Problems::default();
     for step in STEPS {
         let (path, most) = (step.path(), step.most_lines);
         let lines = step.text().lines().filter(|line| counts(line)).count();
         if lines > most {
             let mend = "say it in fewer, or move it out of the step";
-            problems
-                .add(format!("{path} has {lines} lines, comments apart: {most} may be; {mend}"));
+            problems.add(format!(
+                "{path} has {lines} lines, comments and blank lines apart: {most} may be; {mend}"
+            ));
         }
         let Some(Difference { before, after, texts: [old, new], most_changed, .. }) =
             step.difference()
@@ -193,7 +194,7 @@ fn no_step_is_longer_or_changes_more_than_its_budget_allows() {
         if lines > most_changed {
             let mend = "a line that need not differ stays as it is, where it is";
             problems.add(format!(
-                "{lines} lines change from {before} to {after}, comments apart: {most_changed} \
+                "{lines} lines change from {before} to {after}, comments and blank lines apart: {most_changed} \
                  may; {mend}"
             ));
         }

@@ -192,7 +192,7 @@ fn every_stage_of_every_chapter_lights_its_lines_in_rust_and_in_node() {
         "fork" | "spawn" => ["마스터 프로세스", "}", "마스터 프로세스", "}"],
         "serve" => ["let server", "}", "const server", "});"],
         "wait" => ["loop {", "}", "cluster.on('exit'", "});"],
-        "respawn" => ["if unsafe { fork() }", "}", "cluster.fork();", "cluster.fork();"],
+        "respawn" => ["let forked", "}", "cluster.fork();", "cluster.fork();"],
         _ => panic!("no such stage: {name}"),
     };
     for step in STEPS {

@@ -90,10 +90,10 @@ fn the_switch_keeps_the_heading_that_is_read() {
             );
 
             browser.open(&View { page: &page, ..view });
-            browser.js("document.getElementById('code').scrollIntoView()", json!([]));
+            browser.js("document.getElementById('diff').scrollIntoView()", json!([]));
             bring_the_menu_bar_out(&browser);
             browser.click("#language-switch");
-            let twin = format!("{other}/02_exit_log.html#code");
+            let twin = format!("{other}/02_exit_log.html#diff");
             browser.until_address("the switch leads to the heading being read", &twin);
         }
     }
