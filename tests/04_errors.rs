@@ -65,8 +65,7 @@ fn a_line_that_nobody_foresaw_ends_one_worker_with_code_101_and_another_takes_it
     ];
     for (count, (path, message)) in mistakes.into_iter().enumerate() {
         let before = cluster.workers.clone();
-        let answer = cluster.get(path);
-        assert!(answer.is_err(), "{path} should get no answer, but it got {answer:?}");
+        cluster.assert_no_answer(path);
         let (worker, how) = cluster.died();
         assert!(
             before.contains(&worker),
@@ -104,6 +103,6 @@ fn a_worker_that_has_answered_lives_on() {
     cluster.assert_answers();
     // In the steps before, it exits one second after its first answer.
     let said = cluster.next_line(Duration::from_millis(1_500));
-    assert_eq!(said, None, "the clock of step 01 should be gone, but a worker ends");
+    assert_nothing(said, "the clock of step 01 should be gone");
     cluster.assert_answers();
 }

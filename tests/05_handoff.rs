@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use support::transcript::play_all;
 use support::{
-    Cluster, Console, Ended, OrFail, PAGE, Signal, assert_deaths, assert_nothing, assert_status,
-    connect, descriptors, is_dead, is_stopped, step, until,
+    Cluster, Console, Ended, OrFail, PAGE, Signal, answer, assert_deaths, assert_nothing,
+    assert_status, connect, descriptors, is_dead, is_stopped, step, until,
 };
 
 support::promises_of_every_program!("05_handoff");
@@ -147,12 +147,7 @@ fn one_round(cluster: &mut Cluster, signals: &[Signal], clients: &Clients) {
     let deaths = cluster.replaced(victims.len());
     assert_deaths(&deaths, &expected);
     for mut client in waiting {
-        let mut answer = String::new();
-        let end = client.read_to_string(&mut answer);
-        assert!(
-            answer.ends_with(PAGE),
-            "a connection that no worker had taken should be answered, but it got: {end:?} {answer}"
-        );
+        answer(&mut client).or_fail("a connection that no worker had taken should be answered");
     }
 }
 

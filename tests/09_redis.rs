@@ -14,7 +14,7 @@ use support::promises::{Visitor, ask_for};
 use support::transcript::play_all;
 use support::{
     Answer, Cluster, HTML, OrFail, Port, REQUEST, Redis, Signal, assert_nothing, assert_says,
-    assert_status, begin_to_connect, connect, is_dead, step, until, within,
+    assert_status, begin_to_connect, connect, is_dead, side_by_side, step, until, within,
 };
 
 support::promises_of_every_supervisor!("09_redis", Redis);
@@ -283,16 +283,12 @@ fn all_are_told(cluster: &Cluster, count: usize) -> Duration {
         let answer = ask_for("/", None, &mut connect(port));
         (answer, start.elapsed())
     };
-    let mut waits: Vec<Duration> = thread::scope(|scope| {
-        let clients: Vec<_> = (0..count).map(|_| scope.spawn(ask)).collect();
-        let answers = clients.into_iter().map(|client| client.join().unwrap());
-        answers
-            .map(|(answer, took)| {
-                assert_is_sorry(&answer.or_fail("it should be answered"));
-                took
-            })
-            .collect()
-    });
+    let answers = side_by_side(0..count, |_| ask());
+    let told = |(answer, took): (Result<Answer, String>, _)| {
+        assert_is_sorry(&answer.or_fail("it should be answered"));
+        took
+    };
+    let mut waits: Vec<Duration> = answers.into_iter().map(told).collect();
     waits.sort();
     println!("{count} at once: median {:?}, the last {:?}", waits[count / 2], waits[count - 1]);
     waits[count - 1]

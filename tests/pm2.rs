@@ -38,7 +38,8 @@ struct Instance {
 fn instances(pm2: &Pm2) -> Vec<Instance> {
     let Told { text, .. } = pm2.tell(&["jlist"]);
     let list = text.find('[').map(|start| &text[start..]).unwrap_or(&text);
-    let list: Vec<Value> = serde_json::from_str(list).unwrap_or_else(|_| panic!("{text}"));
+    let list: Vec<Value> = serde_json::from_str(list)
+        .unwrap_or_else(|_| panic!("pm2 jlist should print JSON, but it prints:\n{text}"));
     let instance = |it: Value| Instance {
         id: it["pm_id"].as_i64().unwrap(),
         pid: it["pid"].as_i64().unwrap_or(0) as i32,

@@ -1,11 +1,12 @@
 //! The aside on threads: one process, one memory; a panic ends one thread, an exit all of them.
 
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
-use std::thread;
 
 use support::transcript::play_all;
 use support::{
-    Cluster, Console, Ended, OrFail, PAGE, Signal, agent, assert_nothing, assert_status, step,
+    Cluster, Console, Ended, OrFail, PAGE, REQUEST, Signal, answer, assert_nothing, assert_status,
+    connect, side_by_side, step,
 };
 
 support::promises_of_every_program!("threads");
@@ -43,19 +44,16 @@ fn without_workers_set_there_is_one_thread_for_each_cpu() {
 #[test]
 fn all_threads_count_in_one_memory_and_lose_nothing() {
     let cluster = Cluster::start(step("threads"), 4);
-    let url = format!("http://127.0.0.1:{}/", cluster.port.number);
+    let port = cluster.port.number;
     let ask = || {
-        let mut page = agent().get(&url).call().or_fail("a thread should answer");
-        let page = page.body_mut().read_to_string().or_fail("a thread should answer");
+        let mut client = connect(port);
+        client.write_all(REQUEST).or_fail("the connection should be open");
+        let page = answer(&mut client).or_fail("a thread should answer").body;
         let number = page.strip_prefix(PAGE).and_then(|rest| rest.strip_prefix("<p>"));
         let number = number.and_then(|rest| rest.strip_suffix("</p>")?.parse::<usize>().ok());
         number.unwrap_or_else(|| panic!("the page should end in a number: {page}"))
     };
-    let served: Vec<usize> = thread::scope(|scope| {
-        let clients: Vec<_> =
-            (0..8).map(|_| scope.spawn(|| (0..50).map(|_| ask()).collect::<Vec<_>>())).collect();
-        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
-    });
+    let served = side_by_side(0..8, |_| (0..50).map(|_| ask()).collect::<Vec<usize>>()).concat();
     let missing: Vec<usize> = (1..=400).filter(|number| !served.contains(number)).collect();
     assert_eq!(
         missing,
@@ -80,8 +78,7 @@ fn a_panic_ends_one_thread_and_nobody_replaces_it() {
 #[test]
 fn an_exit_in_one_thread_ends_them_all() {
     let mut cluster = Cluster::start(step("threads"), 3);
-    let answer = cluster.get("/exit");
-    assert!(answer.is_err(), "/exit should get no answer, but it got {answer:?}");
+    cluster.assert_no_answer("/exit");
     let Ended { status, lines, stderr } = cluster.wait_for_end();
     assert_status(status, 1);
     assert_nothing(
@@ -106,8 +103,6 @@ fn a_signal_ends_them_all() {
 
 /// The panic drops the request, and tiny_http answers one that is dropped with status 500.
 fn panic_in_one_thread(cluster: &Cluster) {
-    match cluster.get("/panic") {
-        Ok(page) => assert_eq!(page.status, 500, "/panic should be answered with status 500"),
-        Err(error) => panic!("/panic should end one thread, and not the program: {error}"),
-    }
+    let page = cluster.get("/panic").or_fail("/panic should end one thread, and not the program");
+    assert_eq!(page.status, 500, "/panic should be answered with status 500");
 }

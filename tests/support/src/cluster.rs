@@ -282,7 +282,7 @@ impl Cluster {
     fn report(&mut self) -> String {
         while self.next_line(Duration::ZERO).is_some() {}
         let (stdout, stderr) = (indented(&self.console()), indented(&self.stderr()));
-        [("The console", stdout), ("stderr", stderr)]
+        [("The console", stdout), ("Its stderr", stderr)]
             .into_iter()
             .filter(|(_, text)| !text.is_empty())
             .map(|(place, text)| format!("{place} by then:\n{text}"))
@@ -343,6 +343,14 @@ impl Cluster {
         let cookie = header(&response, "set-cookie");
         let cookie = cookie.and_then(|it| it.split(';').next().map(str::to_owned));
         Ok((page_of(response)?, cookie))
+    }
+
+    /// Asks for `path`, and checks that no answer comes.
+    #[track_caller]
+    pub fn assert_no_answer(&self, path: &str) {
+        if let Ok(page) = self.get(path) {
+            panic!("GET {path} should get no answer, but the answer has {page}");
+        }
     }
 
     /// Asks for `/` and checks the answer: the status, the media type, and that the text begins as
@@ -485,14 +493,14 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         let report = (thread::panicking() && self.shows_console).then(|| self.report());
-        let is_over = is_dead(self.primary);
+        let is_news = self.status.is_none() && is_dead(self.primary);
         if self.status.is_none() {
             let _ = self.send_to_all(Signal::SIGKILL);
             self.reap();
         }
         if let Some(report) = report {
-            // What a test has killed itself is no news.
-            let status = self.status.filter(|it| is_over && it.signal() != Some(libc::SIGKILL));
+            // A test that waits for the end, or kills the program, speaks of that itself.
+            let status = self.status.filter(|it| is_news && it.signal() != Some(libc::SIGKILL));
             let end = status.map_or(String::new(), |it| format!("The program had ended ({it}).\n"));
             eprint!("\n{report}{end}");
         }

@@ -75,15 +75,18 @@ pub fn root() -> PathBuf {
     here.ancestors().nth(2).expect("the project is two folders up").to_owned()
 }
 
-/// Does the same with all of these at the same time. Where one fails, this fails as it did.
-pub(crate) fn side_by_side<T: Send>(all: impl IntoIterator<Item = T>, run: impl Fn(T) + Sync) {
+/// Does the same with all of these at the same time, and returns what comes of each. Where one fails,
+/// this fails as it did.
+pub fn side_by_side<T: Send, R: Send>(
+    all: impl IntoIterator<Item = T>,
+    run: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
     thread::scope(|scope| {
         let run = &run;
         let all: Vec<_> = all.into_iter().map(|it| scope.spawn(move || run(it))).collect();
-        for one in all {
-            one.join().unwrap_or_else(|failure| resume_unwind(failure));
-        }
-    });
+        let all = all.into_iter().map(|it| it.join());
+        all.map(|it| it.unwrap_or_else(|failure| resume_unwind(failure))).collect()
+    })
 }
 
 /// Looks again and again until `done`, and panics with `what` should have come true at the
