@@ -6,8 +6,8 @@ use std::net::TcpListener;
 
 use support::transcript::{Program, play, play_all_of_node};
 use support::{
-    Cluster, Console, Ended, OrFail, Port, Signal, assert_deaths, assert_nothing, assert_says,
-    assert_status, connect, descriptors, is_dead, is_stopped, node, step, until,
+    Cluster, Console, Ended, OrFail, Port, Signal, assert_status, connect, descriptors, is_dead,
+    is_stopped, node, step, until,
 };
 
 /// The steps of part two, where they are built.
@@ -203,7 +203,7 @@ mod supervision {
     use std::process::Command;
     use std::time::{Duration, Instant};
 
-    use support::PAGE;
+    use support::{PAGE, assert_deaths, assert_nothing, assert_says};
 
     use super::*;
 
