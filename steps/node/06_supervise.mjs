@@ -84,6 +84,7 @@ if (cluster.isPrimary) {
   // says so or is gone.
   process.on('SIGINT', () => {}).on('SIGTERM', () => {});
   process.on('disconnect', () => process.exit());
+  cluster.worker.on('error', () => process.exit());
   // ANCHOR_END: worker
 
   // ANCHOR: serve

@@ -124,6 +124,7 @@ if (cluster.isPrimary) {
   // says so or is gone.
   process.on('SIGINT', () => {}).on('SIGTERM', () => {}).on('SIGHUP', () => {});
   process.on('disconnect', () => process.exit());
+  cluster.worker.on('error', () => process.exit());
   // ANCHOR_END: worker
 
   // ANCHOR: serve

@@ -133,6 +133,7 @@ if (cluster.isPrimary) {
   // says so or is gone.
   process.on('SIGINT', () => {}).on('SIGTERM', () => {}).on('SIGHUP', () => {});
   process.on('disconnect', () => process.exit());
+  cluster.worker.on('error', () => process.exit());
   redis.connect().catch(() => {});
   // ANCHOR_END: worker
 
