@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use std::{env, thread};
@@ -342,6 +342,34 @@ fn a_scene_shows_a_panic_as_the_standard_library_does() {
     let numbered = cluster.end().stderr.contains("' (");
     if cfg!(target_os = "linux") && numbered {
         assert!(!passes(" (33094)"), "only the first thread has its process's number");
+    }
+}
+
+/// Who has edited a step reads what the tests say.
+#[test]
+fn a_failure_says_in_words_what_should_have_come_and_what_came() {
+    type Failing = fn(&mut Cluster);
+    let failures: [(Failing, &str); 6] = [
+        (|it| it.assert_answer("GET", "/1", 200, "page"), "\nbut the answer has\n    status 200, "),
+        (|it| it.assert_answer("POST", "/3", 200, "page"), "POST /3 should be answered, but the"),
+        (|it| it.assert_no_answer("/1"), "GET /1 should get no answer, but the answer has status"),
+        (|it| it.one_dies("code 0 signal null"), "with `code 0 signal null`, but the console says"),
+        (
+            |it| assert!(it.started() == it.primary),
+            "`PID번 워커 실행`, but the program ended (exit status: 7)",
+        ),
+        (|it| it.send(Signal::SIGTERM, it.primary), "should get SIGTERM, but it has ended"),
+    ];
+    let mut cluster = Cluster::start(step("04_errors"), 1);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "echo 1번 워커가 종료되었습니다; echo code 7 signal null; exit 7"]);
+    let mut ending = Cluster::spawn(shell, support::Console::Read);
+    for (at, (failing, told)) in failures.into_iter().enumerate() {
+        let cluster = if at < 3 { &mut cluster } else { &mut ending };
+        let failure = catch_unwind(AssertUnwindSafe(|| failing(cluster)));
+        let failure = failure.expect_err(told);
+        let message = failure.downcast_ref::<String>().expect("a panic with a message");
+        assert!(message.contains(told), "it should be told {told:?}, but it is {message}");
     }
 }
 

@@ -38,7 +38,7 @@ impl Visitor {
     pub fn try_visit_over(&mut self, client: &mut TcpStream) -> Result<Visit, String> {
         let cookie = self.id.as_ref().map(|id| format!("session={id}"));
         let answer = ask_for("/", cookie.as_deref().map(str::as_bytes), client)?;
-        let (id, visit) = session(&answer).ok_or(format!("another answer came: {answer}"))?;
+        let (id, visit) = session(&answer)?;
         self.id = Some(id);
         Ok(visit)
     }
@@ -72,8 +72,14 @@ pub fn ask_for(
     any_answer(client)
 }
 
-/// What an answer with the page says: the session's id, and the visit. `None` where it is any other.
-pub fn session(answer: &Answer) -> Option<(String, Visit)> {
+/// What an answer with the page says: the session's id, and the visit. The error shows any other.
+fn session(answer: &Answer) -> Result<(String, Visit), String> {
+    let Answer { head, body } = answer;
+    let instead = || format!("no page with a cookie and a count came, but this:\n{head}\n{body}");
+    read_session(answer).ok_or_else(instead)
+}
+
+fn read_session(answer: &Answer) -> Option<(String, Visit)> {
     let page =
         answer.body.strip_prefix("<h1>Hello Cluster!</h1><p>")?.strip_suffix("번째 방문</p>")?;
     let (worker, count) = page.split_once("번 워커, ")?;
@@ -132,7 +138,8 @@ pub fn the_cookie_holds_an_id_for_this_site_alone_and_for_no_script(name: &str) 
 pub fn over_one_connection_that_is_kept_it_counts_1_2_3(name: &str) {
     let cluster = Cluster::start(step(name), 2);
     let (mut visitor, mut client) = (Visitor::new(&cluster), connect(cluster.port.number));
-    let visits = [(); 3].map(|()| visitor.try_visit_over(&mut client).or_fail("the page"));
+    let visits =
+        [(); 3].map(|()| visitor.try_visit_over(&mut client).or_fail("the page should come"));
     assert_eq!(visits.map(|visit| visit.count), [1, 2, 3], "the page should count the visits");
     assert!(visits.iter().all(|visit| visit.worker == visits[0].worker), "one worker has it");
 }
@@ -146,7 +153,7 @@ pub fn ten_thousand_ids_are_all_different_and_every_bit_is_random(name: &str) {
         let mut client = connect(cluster.port.number);
         for _ in 0..1_000 {
             let answer = ask_for("/", None, &mut client).or_fail("it should be answered");
-            let (id, visit) = session(&answer).unwrap_or_else(|| panic!("no page: {answer:?}"));
+            let (id, visit) = session(&answer).or_fail("the page should come");
             assert!(is_an_id(&id), "an id should be 32 hexadecimal digits: {id}");
             assert_eq!(visit.count, 1, "a new id has not been here");
             assert!(ids.insert(u128::from_str_radix(&id, 16).unwrap()), "twice the same id: {id}");
@@ -188,8 +195,7 @@ pub fn a_value_that_is_no_id_gets_a_new_one_and_is_never_a_key(name: &str) {
             let shown = String::from_utf8_lossy(&cookie[..cookie.len().min(80)]).into_owned();
             let answer = ask_for("/", Some(cookie), &mut connect(cluster.port.number));
             let answer = answer.or_fail(&format!("{shown} should be answered"));
-            let (id, visit) =
-                session(&answer).unwrap_or_else(|| panic!("{shown}: not the page: {answer:?}"));
+            let (id, visit) = session(&answer).or_fail(&format!("{shown} should be answered"));
             assert!(is_an_id(&id), "{shown}: should get an id, but it gets {id}");
             assert_eq!(visit.count, 1, "{shown}: should be nobody who was here");
             assert!(ids.insert(id), "{shown}: should get an id of its own");
@@ -220,7 +226,7 @@ pub fn two_visitors_never_share_a_count(name: &str) {
     let mut visitors = [(); 5].map(|()| Visitor::new(&cluster));
     for round in 1..=4 {
         for visitor in &mut visitors {
-            let visit = visitor.try_visit_over(&mut client).or_fail("the page");
+            let visit = visitor.try_visit_over(&mut client).or_fail("the page should come");
             assert_eq!(visit.count, round, "others came meanwhile, but they do not count");
         }
     }
