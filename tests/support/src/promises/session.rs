@@ -75,7 +75,8 @@ pub fn ask_for(
 /// What an answer with the page says: the session's id, and the visit. The error shows any other.
 fn session(answer: &Answer) -> Result<(String, Visit), String> {
     let Answer { head, body } = answer;
-    let instead = || format!("no page with a cookie and a count came, but this:\n{head}\n{body}");
+    let instead =
+        || format!("another answer came than a page with a cookie and a count:\n{head}\n{body}");
     read_session(answer).ok_or_else(instead)
 }
 
