@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
+use predicates::prelude::{Predicate, PredicateBooleanExt, predicate};
 
 use super::{
     Cluster, Console, DEADLINE, Ended, OrFail, PAGE, Port, REQUEST, answer, assert_nothing,
@@ -53,7 +54,8 @@ fn refuses(name: &str, setting: &str, value: &str, why: &str) {
 fn is_refused(command: Command, start: &str) {
     let Ended { status, lines, stderr } = Cluster::spawn(command, Console::Read).wait_for_end();
     assert_nothing(&lines, &format!("only `{}` should come, on stderr", start.trim_end()));
-    says(&stderr, start, stderr.starts_with(start) && stderr.lines().count() == 1);
+    let one_line = predicate::str::starts_with(start).and(predicate::str::contains("\n").count(1));
+    says(&stderr, start, one_line.eval(&stderr));
     assert_status(status, 1);
 }
 
