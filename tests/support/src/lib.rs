@@ -2,7 +2,8 @@
 //! would look at from a second terminal.
 //!
 //! Every wait in here ends: with what was waited for, or at [`DEADLINE`] with a message that says
-//! what came instead; below it stands the console up to that moment. What goes wrong is a panic, for this is what a test fails by.
+//! what came instead; below it stands the console up to that moment. What goes wrong is a panic, for
+//! this is what a test fails by.
 
 mod client;
 mod cluster;
