@@ -134,7 +134,8 @@ if (cluster.isPrimary) {
   process.on('SIGINT', () => {}).on('SIGTERM', () => {}).on('SIGHUP', () => {});
   process.on('disconnect', () => process.exit());
   cluster.worker.on('error', () => process.exit());
-  redis.connect().catch(() => {});
+  // It is ready once it is connected, or once it is plain that Redis is away.
+  await inTime(redis.connect(), redisLimit).catch(() => {});
   // ANCHOR_END: worker
 
   // ANCHOR: serve
