@@ -4,8 +4,6 @@
 //! and plots of the page "How fast is it?" beside it. `cargo bench --all-features -- --help` says
 //! what else it can do.
 
-#[path = "measure/accepting.rs"]
-mod accepting;
 #[path = "measure/load.rs"]
 mod load;
 #[path = "measure/machine.rs"]
@@ -33,10 +31,11 @@ use options::{Options, Wanted};
 use parts::{Bench, PARTS, Part};
 
 fn main() -> ExitCode {
-    accepting::run_if_told();
-    let done = match Options::read(env::args().skip(1)) {
-        Ok(Wanted::Nothing(why)) => {
-            println!("{why}");
+    let parts: Vec<_> = PARTS.iter().map(|part| (part.name, part.about)).collect();
+    let done = match Options::read(env::args().skip(1), &parts) {
+        Ok(Wanted::Nothing) => return ExitCode::SUCCESS,
+        Ok(Wanted::Help(help)) => {
+            println!("{help}");
             Ok(())
         }
         Ok(Wanted::Soak(minutes)) => soak::run(minutes),
@@ -72,8 +71,9 @@ fn measure(options: &Options) -> Result<(), String> {
     };
     let bench = Bench::new(options.quick)?;
     eprintln!("{}", machine::told(&machine));
-    for (at, part) in PARTS.iter().filter(|part| options.has(part.name)).enumerate() {
-        bench.begin(part, at + 1, options.count());
+    let parts: Vec<&Part> = PARTS.iter().filter(|part| options.has(part.name)).collect();
+    for (at, part) in parts.iter().enumerate() {
+        bench.begin(part, at + 1, parts.len());
         let begun = Instant::now();
         let mut measured = (part.measure)(&bench)?;
         measured["date"] = json!(machine::today());
@@ -83,9 +83,8 @@ fn measure(options: &Options) -> Result<(), String> {
         bench.end();
     }
     for name in report::TABLES.iter().map(|(name, _)| *name) {
-        let is_measured = |part: &&Part| options.has(part.name) && part.tables.contains(&name);
         if let Some(table) = report::table(&data, name, "en")
-            && PARTS.iter().any(|part| is_measured(&part))
+            && parts.iter().any(|part| part.tables.contains(&name))
         {
             println!("\n{}", table.trim_end());
         }

@@ -465,27 +465,27 @@ fn so_it_is_behind_a_proxy_that_is_gone() {
 }
 
 /// Its scene is one of a step that only a feature builds.
-#[cfg(feature = "beyond")]
+#[cfg(feature = "part-two")]
 #[test]
 fn a_scene_in_which_the_curl_that_waits_gets_something_else_or_nothing_is_red() {
     let page = "──── 3 ────\n<h1>Hello Node!</h1><p>Hello Cluster!</p>\n";
     let curl = "──── 3 ────\n$ curl localhost:8086\n";
     are_red(&[
-        ("05_stopped", "Hello Cluster!", "Hello Klaster!", refused("≠ <h1>Hello Node!</h1>")),
-        ("05_stopped", page, "", refused("it should show what comes of it: curl")),
-        ("05_stopped", curl, "", refused("what prints this in terminal 3?")),
+        ("06_stopped", "Hello Cluster!", "Hello Klaster!", refused("≠ <h1>Hello Node!</h1>")),
+        ("06_stopped", page, "", refused("it should show what comes of it: curl")),
+        ("06_stopped", curl, "", refused("what prints this in terminal 3?")),
         (
-            "05_stopped",
+            "06_stopped",
             curl,
             "──── 3 ────\n$ ls\n",
             refused("terminal 3 is for a curl that has to"),
         ),
-        ("05_stopped", curl, &format!("{curl}$ curl localhost:8086\n"), refused("is busy")),
+        ("06_stopped", curl, &format!("{curl}$ curl localhost:8086\n"), refused("is busy")),
     ]);
 }
 
 /// These scenes are of a step that only a feature builds.
-#[cfg(feature = "beyond")]
+#[cfg(feature = "part-two")]
 #[test]
 fn a_scene_of_a_cluster_that_is_told_to_end_is_red_where_it_goes_otherwise() {
     let deaths =
@@ -494,29 +494,22 @@ fn a_scene_of_a_cluster_that_is_told_to_end_is_red_where_it_goes_otherwise() {
     let as_killed = deaths.replace("code 0 signal null", "code null signal SIGTERM");
     are_red(&[
         // More and fewer.
-        ("06_supervise", "33097번 워커 실행\n", "", refused("≠")),
-        (
-            "06_supervise",
-            "-TTOU 33094",
-            "-TTOU 33096",
-            refused("that would stop it: kill -TTOU 33096"),
-        ),
-        ("06_supervise", "-TTOU", "-TTIN", refused("≠ 33095번 워커가 종료되었습니다")),
+        ("11_scale", "33097번 워커 실행\n", "", refused("≠")),
+        ("11_scale", "-TTOU 33094", "-TTOU 33096", refused("that would stop it: kill -TTOU 33096")),
+        ("11_scale", "-TTOU", "-TTIN", refused("≠ 33095번 워커가 종료되었습니다")),
         // The deaths that end it: each of them once, and as it was.
-        ("06_supervise", deaths, &dead_twice, refused("≠ 33097번 워커가 종료되었습니다")),
-        ("06_supervise", deaths, &as_killed, refused("≠ code null signal SIGTERM")),
-        ("06_supervise", "$ echo $?\n0", "$ echo $?\n143", differs("143", "0")),
-        // Who is let in while it ends.
-        ("06_finish", "refused\n$ kill", "$ kill", refused("│ refused")),
+        ("11_scale", deaths, &dead_twice, refused("≠ 33097번 워커가 종료되었습니다")),
+        ("11_scale", deaths, &as_killed, refused("≠ code null signal SIGTERM")),
+        ("11_scale", "$ echo $?\n0", "$ echo $?\n143", differs("143", "0")),
         // One Ctrl-C is not two.
-        ("06_twice", "^C\n^C\n", "^C\n", refused("≠")),
+        ("08_twice", "^C\n$ echo", "$ echo", refused("≠")),
         // The limit.
-        ("06_limit", "Error: MAX_FAILURES=3", "Error: MAX_FAILURES=4", refused("≠ Error: ")),
-        ("06_limit", "WORKERS=1 MAX_FAILURES=3", "WORKERS=1 MAX_FAILURES=2", refused("≠ 33097")),
+        ("07_patience", "Error: MAX_FAILURES=3", "Error: MAX_FAILURES=4", refused("≠ Error: ")),
+        ("07_patience", "WORKERS=1 MAX_FAILURES=3", "WORKERS=1 MAX_FAILURES=2", refused("≠ 33097")),
     ]);
     // Workers that leave together say so in any order.
     let second = "33097번 워커가 종료되었습니다\ncode 0 signal null\n";
-    let text = text_of("06_supervise");
+    let text = text_of("11_scale");
     play(
         &text
             .replace(second, "")
@@ -525,44 +518,44 @@ fn a_scene_of_a_cluster_that_is_told_to_end_is_red_where_it_goes_otherwise() {
 }
 
 /// These scenes are of a step that only a feature builds.
-#[cfg(feature = "beyond")]
+#[cfg(feature = "part-two")]
 #[test]
 fn a_scene_of_a_reload_is_red_where_it_goes_otherwise() {
     let death = "33096번 워커가 종료되었습니다\ncode 0 signal null\n";
-    let aside = "$ mv target/debug/07_reload target/aside\n";
-    let back = "$ mv target/aside target/debug/07_reload\n";
+    let aside = "$ mv target/debug/12_reload target/aside\n";
+    let back = "$ mv target/aside target/debug/12_reload\n";
     are_red(&[
         // Each worker has a successor, and each of the old dies once, as it did. What is missing
         // first depends on the order.
-        ("07_reload", "33098번 워커 실행\n", "", refused("")),
-        ("07_reload", death, "", refused("")),
-        ("07_reload", death, &death.replace("33096", "33095"), refused("≠")),
-        ("07_reload", death, &death.replace("33096", "33097"), refused("≠")),
-        ("07_reload", death, &death.replace("code 0", "code 1"), refused("≠ code 1 signal null")),
-        ("07_reload", death, &death.replace("code 0 signal null\n", ""), refused("≠")),
-        ("07_reload", "  33098   33094\n", "", refused("≠")),
+        ("12_reload", "33098번 워커 실행\n", "", refused("")),
+        ("12_reload", death, "", refused("")),
+        ("12_reload", death, &death.replace("33096", "33095"), refused("≠")),
+        ("12_reload", death, &death.replace("33096", "33097"), refused("≠")),
+        ("12_reload", death, &death.replace("code 0", "code 1"), refused("≠ code 1 signal null")),
+        ("12_reload", death, &death.replace("code 0 signal null\n", ""), refused("≠")),
+        ("12_reload", "  33098   33094\n", "", refused("≠")),
         // No other signal has the starts and the deaths in any order, nor this one to a worker.
-        ("07_reload", "-HUP 33094", "-TTIN 33094", refused("≠ 33095번 워커가 종료되었습니다")),
+        ("12_reload", "-HUP 33094", "-TTIN 33094", refused("≠ 33095번 워커가 종료되었습니다")),
         (
-            "07_reload",
+            "12_reload",
             "-HUP 33094",
             "-HUP 33096",
             refused("a process that was sent a signal should be dead"),
         ),
         // The program has to be where it was, or not.
-        ("07_called_off", aside, "", refused("≠ Error: reload called off: ")),
+        ("12_called_off", aside, "", refused("≠ Error: reload called off: ")),
         (
-            "07_called_off",
+            "12_called_off",
             "No such file",
             "No such program",
             refused("≠ Error: reload called off: "),
         ),
-        ("07_called_off", back, "", refused("│ Error: reload called off: fork: No such file")),
-        ("07_called_off", "target/aside target", "target/gone target", refused("mv ")),
-        ("07_called_off", "mv target/aside", "mv /etc/aside", refused("cannot move this")),
+        ("12_called_off", back, "", refused("│ Error: reload called off: fork: No such file")),
+        ("12_called_off", "target/aside target", "target/gone target", refused("mv ")),
+        ("12_called_off", "mv target/aside", "mv /etc/aside", refused("cannot move this")),
     ]);
     // The first of the old may be gone before its successor has had its say.
-    let text = text_of("07_reload");
+    let text = text_of("12_reload");
     let first = "33095번 워커가 종료되었습니다\ncode 0 signal null\n";
     let start = "33097번 워커 실행\n";
     assert!(text.contains(&format!("{start}{first}")), "{text}");
@@ -571,19 +564,19 @@ fn a_scene_of_a_reload_is_red_where_it_goes_otherwise() {
 }
 
 /// These scenes are of a step that only a feature builds.
-#[cfg(feature = "beyond")]
+#[cfg(feature = "part-two")]
 #[test]
 fn a_scene_of_a_visitor_is_red_where_another_worker_answers_or_counts_otherwise() {
     let visit = "$ curl -b jar -c jar localhost:8086\n";
     let to_another = "$ curl -b jar -c other localhost:8086\n";
     are_red(&[
-        ("08_session", "33096번 워커, 2번째", "33095번 워커, 2번째", refused("≠ <h1>")),
-        ("08_session", "33095번 워커, 2번째", "33095번 워커, 3번째", refused("≠ <h1>")),
-        ("08_kept", "33095번 워커, 2번째", "33096번 워커, 1번째", refused("≠ <h1>")),
-        ("08_kept", "33096번 워커, 1번째", "33096번 워커, 4번째", refused("≠ <h1>")),
-        ("08_kept", visit, to_another, refused("should read one jar, and write the same: curl")),
-        ("08_forgotten", "33096번 워커, 1번째", "33096번 워커, 3번째", refused("≠ <h1>")),
-        ("08_forgotten", "33097번 워커, 1번째", "33096번 워커, 1번째", refused("≠ <h1>")),
+        ("13_session", "33096번 워커, 2번째", "33095번 워커, 2번째", refused("≠ <h1>")),
+        ("13_session", "33095번 워커, 2번째", "33095번 워커, 3번째", refused("≠ <h1>")),
+        ("13_kept", "33095번 워커, 2번째", "33096번 워커, 1번째", refused("≠ <h1>")),
+        ("13_kept", "33096번 워커, 1번째", "33096번 워커, 4번째", refused("≠ <h1>")),
+        ("13_kept", visit, to_another, refused("should read one jar, and write the same: curl")),
+        ("13_forgotten", "33096번 워커, 1번째", "33096번 워커, 3번째", refused("≠ <h1>")),
+        ("13_forgotten", "33097번 워커, 1번째", "33096번 워커, 1번째", refused("≠ <h1>")),
     ]);
 }
 
@@ -592,23 +585,23 @@ fn a_scene_of_a_visitor_is_red_where_another_worker_answers_or_counts_otherwise(
 #[test]
 #[ignore = "needs redis-server: Redis"]
 fn a_scene_with_redis_is_red_where_it_goes_otherwise() {
-    let server = "redis-server --bind 127.0.0.1 --save '' >/dev/null";
+    let server = "redis-server --bind 127.0.0.1 --save '' --loglevel warning";
     let other = "redis-server --bind 127.0.0.1 --port 1";
     let twice = format!("$ {server}\n$ {server}\n");
     let get = "get session:5cc0233a6c932e0574dd8a8ed2376498";
     let get_another = "get session:6cc0233a6c932e0574dd8a8ed2376498";
     are_red(&[
-        ("09_redis", "33096번 워커, 3번째", "33096번 워커, 1번째", refused("≠ <h1>")),
+        ("14_redis", "33096번 워커, 3번째", "33096번 워커, 1번째", refused("≠ <h1>")),
         (
-            "09_redis",
+            "14_redis",
             server,
             other,
             refused("terminal 3 is for a curl that has to wait, or Redis:"),
         ),
-        ("09_redis", &format!("$ {server}\n"), &twice, refused("terminal 3 is busy: ")),
-        ("09_keys", get, get_another, refused("│ (nil)")),
-        ("09_keys", "\"2\"", "\"3\"", refused("≠ \"3\"")),
-        ("09_gone", "$ redis-cli shutdown\n", "", refused("≠ <h1>Service Unavailable</h1>")),
-        ("09_gone", " 503", " 500", refused("≠ <h1>Service Unavailable</h1>")),
+        ("14_redis", &format!("$ {server}\n"), &twice, refused("terminal 3 is busy: ")),
+        ("14_keys", get, get_another, refused("│ (nil)")),
+        ("14_keys", "\"2\"", "\"3\"", refused("≠ \"3\"")),
+        ("14_gone", "$ redis-cli shutdown\n", "", refused("≠ <h1>Service Unavailable</h1>")),
+        ("14_gone", " 503", " 500", refused("≠ <h1>Service Unavailable</h1>")),
     ]);
 }

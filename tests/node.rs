@@ -10,29 +10,54 @@ use support::{
     is_stopped, node, step, until,
 };
 
-/// The steps of part two, where they are built.
-const BEYOND: &[&str] =
-    if cfg!(feature = "beyond") { &["05_handoff", "06_supervise", "07_reload"] } else { &[] };
+/// The steps of part two that serve the page of part one, where they are built.
+const PART_TWO: &[&str] = if cfg!(feature = "part-two") {
+    &[
+        "05_loop",
+        "06_handoff",
+        "07_patience",
+        "08_finish",
+        "09_keepalive",
+        "10_backlog",
+        "11_scale",
+        "12_reload",
+    ]
+} else {
+    &[]
+};
 
 /// Plays scenes of the steps' own with the Node twins: what the book shows of the one is true of
 /// the other.
 macro_rules! node_plays_the_scenes_of {
-    ($($test:ident: $($scene:literal)*;)*) => {
+    ($($test:ident, $needs:literal: $($scene:literal)*;)*) => {
         $(#[test]
-        #[ignore = "needs node: Node.js 20 or newer"]
+        #[ignore = $needs]
         fn $test() {
             $(play($scene, Program::NodeTwin);)*
         })*
     };
 }
 
+// A stopped worker outlives the primary of 05 and 06, and Redis's client has words of its own.
 node_plays_the_scenes_of! {
-    node_prints_the_console_of_step_00: "00_fork" "00_last_worker" "00_primary_killed";
-    node_prints_the_console_of_step_01: "01_crash" "01_killed";
-    node_prints_the_console_of_step_02: "02_exit_log" "02_interrupt";
-    node_prints_the_console_of_step_03: "03_respawn" "03_primary_killed";
-    node_prints_the_console_of_step_04: "04_errors";
-    node_prints_the_console_of_step_05: "05_handoff" "05_interrupt";
+    node_prints_the_console_of_step_00, "needs node: Node.js 20 or newer":
+        "00_fork" "00_last_worker" "00_primary_killed";
+    node_prints_the_console_of_step_01, "needs node: Node.js 20 or newer": "01_crash" "01_killed";
+    node_prints_the_console_of_step_02, "needs node: Node.js 20 or newer":
+        "02_exit_log" "02_interrupt";
+    node_prints_the_console_of_step_03, "needs node: Node.js 20 or newer":
+        "03_respawn" "03_primary_killed";
+    node_prints_the_console_of_step_04, "needs node: Node.js 20 or newer": "04_errors";
+    node_prints_the_console_of_step_05, "needs node: Node.js 20 or newer": "05_interrupt";
+    node_prints_the_console_of_step_06, "needs node: Node.js 20 or newer": "06_handoff";
+    node_prints_the_console_of_step_08, "needs node: Node.js 20 or newer": "08_finish";
+    node_prints_the_console_of_step_11, "needs node: Node.js 20 or newer": "11_scale";
+    node_prints_the_console_of_step_12, "needs node: Node.js 20 or newer": "12_reload";
+    node_prints_the_console_of_step_13, "needs node: Node.js 20 or newer":
+        "13_session" "13_kept" "13_forgotten";
+    node_prints_the_console_of_step_14,
+        "needs node: Node.js 20 or newer, redis-server, and `npm ci --prefix steps/node`":
+        "14_redis" "14_keys";
 }
 
 #[test]
@@ -45,7 +70,7 @@ fn node_prints_the_consoles_that_are_its_alone() {
 #[ignore = "needs node: Node.js 20 or newer"]
 fn node_serves_the_page_of_the_steps() {
     let steps = ["00_fork", "01_crash", "02_exit_log", "03_respawn", "04_errors", "threads"];
-    for name in steps.iter().chain(BEYOND) {
+    for name in steps.iter().chain(PART_TWO) {
         let rust = Cluster::start(step(name), 1).get("/").or_fail("the step answers");
         let node = Cluster::start(node(name), 1).get("/").or_fail("its Node twin answers");
         assert_eq!(rust, node, "{name}: the pages should be the same");
@@ -118,7 +143,7 @@ fn node_hands_out_connections_in_turn_and_the_primary_alone_listens() {
 #[test]
 #[ignore = "needs node: Node.js 20 or newer"]
 fn node_leaves_a_client_waiting_whose_worker_was_stopped_and_killed() {
-    let mut cluster = Cluster::start(node("05_handoff"), 1);
+    let mut cluster = Cluster::start(node("06_handoff"), 1);
     let worker = cluster.workers[0];
     cluster.assert_answers();
     cluster.send(Signal::SIGSTOP, worker);
@@ -193,17 +218,20 @@ fn node_takes_a_death_by_a_real_time_signal_for_an_exit_with_code_0() {
     cluster.dies(worker, "code 0 signal null");
 }
 
-/// The steps 06 and 07 and their Node twins, each treated in the same way.
-#[cfg(feature = "beyond")]
+/// The steps of part two and their Node twins, each treated in the same way: what a step adds, at that
+/// step.
+#[cfg(feature = "part-two")]
 mod supervision {
-    use std::fs;
+    use std::fs::{self, File};
     use std::net::TcpStream;
+    use std::os::fd::{AsRawFd, FromRawFd};
     use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::ExitStatusExt;
     use std::path::{Path, PathBuf};
     use std::process::Command;
     use std::time::{Duration, Instant};
 
-    use support::{PAGE, assert_deaths, assert_nothing, assert_says};
+    use support::{PAGE, REQUEST, assert_deaths, assert_nothing, assert_says, is_read};
 
     use super::*;
 
@@ -213,35 +241,96 @@ mod supervision {
         treat(node(name));
     }
 
-    /// One that asks for half of the page, so that its request is in progress until [`finish`].
-    fn ask(cluster: &Cluster) -> TcpStream {
+    /// One that asks for half of the page, with this header, so that its request is in progress until
+    /// it sends the rest.
+    fn ask(cluster: &Cluster, header: &str) -> TcpStream {
         let mut client = connect(cluster.port.number);
-        client
-            .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
-            .or_fail("the connection should be open");
+        let half = format!("GET / HTTP/1.1\r\nHost: localhost\r\n{header}");
+        client.write_all(half.as_bytes()).or_fail("the connection should be open");
         client
     }
 
-    /// Asks for the rest, and checks that the whole page comes, and then the end.
-    fn finish(mut client: TcpStream) {
-        client.write_all(b"\r\n").or_fail("the connection should be open");
-        let mut answer = String::new();
-        client.read_to_string(&mut answer).or_fail("an answer should come, and then the end");
-        // Node sends the page in two chunks.
-        let page = answer.contains(PAGE)
-            || PAGE.split_inclusive("</h1>").all(|half| answer.contains(half));
-        assert!(page, "the answer should be whole:\n{answer}");
-        let says_so = answer.to_lowercase().contains("connection: close\r\n");
-        assert!(says_so, "it should say that it is the last on this connection:\n{answer}");
+    /// Asks for the rest, and then for the page again and again, until an answer says that it is the
+    /// last on its connection: a worker may be told to finish a moment later.
+    fn finish(mut client: TcpStream, rest: &[u8]) {
+        client.write_all(rest).or_fail("the connection should be open");
+        while !read_answer(&mut client).to_lowercase().contains("\r\nconnection: close\r\n") {
+            client.write_all(REQUEST).or_fail("nobody said that it would be closed");
+        }
+        let end = client.read(&mut [0]).or_fail("it should be closed, and not reset");
+        assert_eq!(end, 0, "nothing should come after the last answer");
+    }
+
+    /// Reads one whole answer, and no further. Node sends the page in two chunks.
+    fn read_answer(client: &mut TcpStream) -> String {
+        let (mut answer, mut part) = (String::new(), [0; 512]);
+        let is_whole = |answer: &str| {
+            let end = if answer.contains("chunked") { "\r\n0\r\n\r\n" } else { "</p>" };
+            PAGE.split_inclusive("</h1>").all(|half| answer.contains(half)) && answer.ends_with(end)
+        };
+        while !is_whole(&answer) {
+            let length = client.read(&mut part).or_fail("an answer should come");
+            assert!(length > 0, "the answer should be whole:\n{answer}");
+            answer += &String::from_utf8_lossy(&part[..length]);
+        }
+        answer
+    }
+
+    /// All that it says until the end of all.
+    fn assert_ends(mut cluster: Cluster, code: i32) {
+        let Ended { status, lines, stderr } = cluster.wait_for_end();
+        assert_nothing(lines.iter().map(String::as_str).chain(stderr.lines()), "all is said");
+        assert_status(status, code);
     }
 
     #[test]
     #[ignore = "needs node: Node.js 20 or newer"]
-    fn node_gives_up_as_step_06_does_after_so_many_short_lives() {
-        let name = "06_supervise";
+    fn node_accepts_in_each_worker_as_step_05_does_and_replaces_who_dies() {
+        to_both("05_loop", |command| {
+            let mut cluster = Cluster::start(command, 2);
+            // In 06 one of two clients would wait for this worker.
+            let sleeper = cluster.workers[0];
+            cluster.send(Signal::SIGSTOP, sleeper);
+            until("the worker should be stopped", || is_stopped(sleeper));
+            for _ in 0..20 {
+                cluster.assert_answers();
+            }
+            for worker in cluster.workers.clone() {
+                cluster.send(Signal::SIGKILL, worker);
+            }
+            let deaths = cluster.replaced(2);
+            let killed = deaths.iter().all(|(_, how)| how == "code null signal SIGKILL");
+            assert!(killed, "both should have been killed: {deaths:?}");
+            cluster.assert_answers();
+        });
+    }
+
+    /// Node sets every signal to its default when it starts.
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer"]
+    fn node_ends_at_a_hang_up_that_nohup_has_ignored_and_step_06_goes_on() {
+        let hung_up = |mut command: Command| {
+            command.env("WORKERS", "1");
+            let mut cluster = Cluster::spawn_ignoring(command, Console::Read, &[Signal::SIGHUP]);
+            cluster.introduced();
+            cluster.started();
+            cluster.send(Signal::SIGHUP, cluster.primary);
+            cluster
+        };
+        let cluster = hung_up(step("06_handoff"));
+        for _ in 0..5 {
+            cluster.assert_answers();
+        }
+        let Ended { status, .. } = hung_up(node("06_handoff")).wait_for_end();
+        assert_eq!(status.signal(), Some(Signal::SIGHUP as i32));
+    }
+
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer"]
+    fn node_gives_up_as_step_07_does_after_so_many_short_lives() {
         for program in [step, node] {
             // On a busy machine a worker may live for more than a second before it can be killed.
-            let judged = (0..5).any(|_| gives_up_after_three_short_lives(program(name)));
+            let judged = (0..5).any(|_| gives_up_after_three_short_lives(program("07_patience")));
             assert!(judged, "this machine is too busy to kill a worker within a second");
         }
     }
@@ -282,46 +371,157 @@ mod supervision {
 
     #[test]
     #[ignore = "needs node: Node.js 20 or newer"]
-    fn node_ends_as_step_06_does_once_what_is_being_answered_is_answered() {
-        to_both("06_supervise", |command| {
-            let mut cluster = Cluster::start(command, 2);
-            let clients = [(); 4].map(|()| ask(&cluster));
-            // Later connections than theirs: when these are answered, those are in their workers.
-            for _ in &clients {
+    fn node_goes_on_as_step_07_does_where_the_terminal_stands_still() {
+        to_both("07_patience", |mut command| {
+            let (mut master, terminal) = terminal();
+            command.env("WORKERS", "2");
+            let console = Console::Own(terminal.try_clone().expect("a descriptor").into());
+            let cluster = Cluster::spawn(command, console);
+            let (mut came, mut part) = (String::new(), [0; 512]);
+            while came.matches("번 워커 실행").count() < 2 {
+                let length = master.read(&mut part).or_fail("the workers should start");
+                came += &String::from_utf8_lossy(&part[..length]);
+            }
+            // SAFETY: it is an open terminal. Ctrl-S does the same.
+            assert_eq!(unsafe { nix::libc::tcflow(terminal.as_raw_fd(), nix::libc::TCOOFF) }, 0);
+            let worker = cluster.children()[0].pid;
+            cluster.send(Signal::SIGKILL, worker);
+            until("the worker's death should be seen", || {
+                cluster.children().iter().all(|child| child.pid != worker)
+            });
+            for _ in 0..4 {
                 cluster.assert_answers();
             }
-            cluster.send(Signal::SIGTERM, cluster.primary);
-            until("nobody new should be let in", || cluster.get("/").is_err());
-            clients.into_iter().for_each(finish);
-            for _ in 0..2 {
-                cluster.one_dies("code 0 signal null");
-            }
-            let Ended { status, lines, stderr } = cluster.wait_for_end();
-            assert_nothing(lines.iter().map(String::as_str).chain(stderr.lines()), "all is said");
-            assert_status(status, 0);
+            until("it should be replaced", || cluster.children().len() == 2);
         });
+    }
+
+    /// A terminal of its own: the side of the one who looks at it, and the side of the programs.
+    fn terminal() -> (File, File) {
+        use nix::libc;
+        // SAFETY: these take a descriptor that is open, and the first makes it.
+        unsafe {
+            let master = libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC);
+            assert!(master >= 0, "a terminal: {}", std::io::Error::last_os_error());
+            let master = File::from_raw_fd(master);
+            let fd = master.as_raw_fd();
+            assert_eq!((libc::grantpt(fd), libc::unlockpt(fd)), (0, 0));
+            let name = std::ffi::CStr::from_ptr(libc::ptsname(fd)).to_str().unwrap().to_owned();
+            let terminal = libc::open(
+                format!("{name}\0").as_ptr().cast(),
+                libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC,
+            );
+            assert!(terminal >= 0, "{name}: {}", std::io::Error::last_os_error());
+            (master, File::from_raw_fd(terminal))
+        }
+    }
+
+    /// In 08 these clients say themselves that they ask for nothing more: Node would wait for that.
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer"]
+    fn node_ends_as_steps_08_and_09_do_once_what_is_being_answered_is_answered() {
+        for (name, header) in [("08_finish", "Connection: close\r\n"), ("09_keepalive", "")] {
+            to_both(name, |command| {
+                let mut cluster = Cluster::start(command, 2);
+                let clients = [(); 4].map(|()| ask(&cluster, header));
+                for client in &clients {
+                    cluster.assert_answers();
+                    until("what a client has sent should be read", || is_read(client));
+                }
+                cluster.send(Signal::SIGTERM, cluster.primary);
+                until("nobody new should be let in", || cluster.get("/").is_err());
+                for mut client in clients {
+                    if header.is_empty() {
+                        finish(client, b"\r\n");
+                    } else {
+                        client.write_all(b"\r\n").or_fail("the connection should be open");
+                        read_answer(&mut client);
+                    }
+                }
+                for _ in 0..2 {
+                    cluster.one_dies("code 0 signal null");
+                }
+                assert_ends(cluster, 0);
+            });
+        }
     }
 
     #[test]
     #[ignore = "needs node: Node.js 20 or newer"]
-    fn node_ends_at_once_as_step_06_does_at_a_second_signal() {
-        to_both("06_supervise", |command| {
-            let mut cluster = Cluster::start(command, 1);
-            let _unfinished = ask(&cluster);
-            cluster.assert_answers();
+    fn node_ends_at_once_as_step_08_does_at_a_second_signal_but_not_within_half_a_second() {
+        to_both("08_finish", |command| {
+            let cluster = Cluster::start(command, 1);
+            // Not even a worker that is stopped is left then.
+            cluster.send(Signal::SIGSTOP, cluster.workers[0]);
+            until("the worker should be stopped", || is_stopped(cluster.workers[0]));
+            let first = Instant::now();
             cluster.interrupt();
-            until("nobody new should be let in", || cluster.get("/").is_err());
-            cluster.send(Signal::SIGTERM, cluster.primary);
-            let Ended { status, lines, stderr } = cluster.wait_for_end();
-            assert_nothing(lines.iter().map(String::as_str).chain(stderr.lines()), "all is said");
-            assert_status(status, 143);
+            until("a second signal should end it", || {
+                let _ = cluster.try_send(Signal::SIGTERM as i32, cluster.primary);
+                is_dead(cluster.primary)
+            });
+            let took = first.elapsed();
+            assert!(took >= Duration::from_millis(500), "it ended after {took:?}");
+            assert_ends(cluster, 143);
         });
     }
 
     #[test]
     #[ignore = "needs node: Node.js 20 or newer"]
-    fn node_scales_as_step_06_does_the_oldest_first_and_never_below_one() {
-        to_both("06_supervise", |command| {
+    fn node_gives_who_keeps_a_connection_a_second_as_step_09_does() {
+        to_both("09_keepalive", |command| {
+            let mut cluster = Cluster::start(command, 1);
+            let [mut kept, mut idle, mut silent] = [(); 3].map(|()| connect(cluster.port.number));
+            for client in [&mut kept, &mut idle] {
+                client.write_all(REQUEST).or_fail("the connection should be open");
+                read_answer(client);
+            }
+            cluster.assert_answers();
+            cluster.send(Signal::SIGTERM, cluster.primary);
+            finish(kept, REQUEST);
+            for client in [&mut idle, &mut silent] {
+                let mut came = String::new();
+                client.read_to_string(&mut came).or_fail("it should be closed, and not reset");
+                assert_eq!(came, "", "nobody asked for anything");
+            }
+            cluster.one_dies("code 0 signal null");
+            assert_ends(cluster, 0);
+        });
+    }
+
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer"]
+    fn node_resets_who_waits_in_the_kernels_queue_at_the_end_and_step_10_answers_them() {
+        const CLIENTS: usize = 20;
+        let answered = |command| {
+            let mut cluster = Cluster::start(command, 2);
+            cluster.send(Signal::SIGSTOP, cluster.primary);
+            until("the primary should be stopped", || is_stopped(cluster.primary));
+            let clients: Vec<_> = (0..CLIENTS).map(|_| connect(cluster.port.number)).collect();
+            for mut client in &clients {
+                client
+                    .write_all(b"GET / HTTP/1.1\r\nConnection: close\r\nHost: a\r\n\r\n")
+                    .or_fail("the connection should be open");
+            }
+            cluster.send(Signal::SIGTERM, cluster.primary);
+            cluster.send(Signal::SIGCONT, cluster.primary);
+            let whole = |mut client: &TcpStream| {
+                let mut answer = String::new();
+                client.read_to_string(&mut answer).is_ok() && answer.contains("Hello Cluster!")
+            };
+            let answered = clients.iter().filter(|client| whole(client)).count();
+            assert_status(cluster.wait_for_end().status, 0);
+            answered
+        };
+        assert_eq!(answered(step("10_backlog")), CLIENTS);
+        let of_node = answered(node("10_backlog"));
+        assert!(of_node < CLIENTS, "Node should have reset some of the {CLIENTS} clients");
+    }
+
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer"]
+    fn node_scales_as_step_11_does_the_oldest_first_and_never_below_one() {
+        to_both("11_scale", |command| {
             let mut cluster = Cluster::start(command, 1);
             cluster.send(Signal::SIGTTIN, cluster.primary);
             let youngest = cluster.started();
@@ -345,7 +545,7 @@ mod supervision {
         });
     }
 
-    /// A copy of the program of step 07 or of its twin, which may be exchanged.
+    /// A copy of the program of step 12 or of its twin, which may be exchanged.
     struct Disk {
         folder: PathBuf,
         program: PathBuf,
@@ -396,8 +596,8 @@ mod supervision {
 
     #[test]
     #[ignore = "needs node: Node.js 20 or newer"]
-    fn node_reloads_as_step_07_does_the_oldest_first_each_after_its_successor_is_there() {
-        to_both("07_reload", |command| {
+    fn node_reloads_as_step_12_does_the_oldest_first_each_after_its_successor_is_there() {
+        to_both("12_reload", |command| {
             let mut cluster = Cluster::start(command, 2);
             let old = cluster.workers.clone();
             cluster.send(Signal::SIGHUP, cluster.primary);
@@ -413,8 +613,8 @@ mod supervision {
 
     #[test]
     #[ignore = "needs node: Node.js 20 or newer"]
-    fn node_calls_a_reload_off_as_step_07_does_where_the_new_program_dies() {
-        to_both("07_reload", |command| {
+    fn node_calls_a_reload_off_as_step_12_does_where_the_new_program_dies() {
+        to_both("12_reload", |command| {
             let disk = Disk::with(&command);
             let good = fs::read(&disk.program).unwrap();
             let mut cluster = Cluster::start(disk.command(), 2);
@@ -434,17 +634,23 @@ mod supervision {
         });
     }
 
+    /// A program that is never ready. It makes a file when it runs.
+    fn hanging(disk: &Disk) -> &'static [u8] {
+        if disk.is_twin() {
+            b"import { writeFileSync } from 'node:fs'; writeFileSync(`${process.argv[1]}.runs`, '');\
+              setInterval(() => {}, 1_000);"
+        } else {
+            b"#!/bin/sh\n: > \"$0.runs\"\nexec sleep 60\n"
+        }
+    }
+
     #[test]
     #[ignore = "needs node: Node.js 20 or newer"]
-    fn node_calls_a_reload_off_as_step_07_does_where_the_new_program_is_never_ready() {
-        to_both("07_reload", |command| {
+    fn node_calls_a_reload_off_as_step_12_does_where_the_new_program_is_never_ready() {
+        to_both("12_reload", |command| {
             let disk = Disk::with(&command);
             let mut cluster = Cluster::start(disk.command(), 1);
-            disk.put(if disk.is_twin() {
-                b"setInterval(() => {}, 1_000)"
-            } else {
-                b"#!/bin/sh\nexec sleep 60\n"
-            });
+            disk.put(hanging(&disk));
             cluster.send(Signal::SIGHUP, cluster.primary);
             let told = "Error: reload called off: the new worker was not ready after 5 seconds\n";
             until("it should say that the reload is called off", || cluster.stderr() == told);
@@ -454,37 +660,48 @@ mod supervision {
 
     #[test]
     #[ignore = "needs node: Node.js 20 or newer"]
-    fn node_resets_who_waits_in_the_kernels_queue_at_the_end_and_step_06_answers_them() {
-        const CLIENTS: usize = 20;
-        let answered = |command| {
-            let mut cluster = Cluster::start(command, 2);
-            cluster.send(Signal::SIGSTOP, cluster.primary);
-            until("the primary should be stopped", || is_stopped(cluster.primary));
-            let clients: Vec<_> = (0..CLIENTS).map(|_| connect(cluster.port.number)).collect();
-            for mut client in &clients {
-                client
-                    .write_all(b"GET / HTTP/1.1\r\nConnection: close\r\nHost: a\r\n\r\n")
-                    .or_fail("the connection should be open");
-            }
-            cluster.send(Signal::SIGTERM, cluster.primary);
-            cluster.send(Signal::SIGCONT, cluster.primary);
-            let whole = |mut client: &TcpStream| {
-                let mut answer = String::new();
-                client.read_to_string(&mut answer).is_ok() && answer.contains("Hello Cluster!")
-            };
-            let answered = clients.iter().filter(|client| whole(client)).count();
-            assert_status(cluster.wait_for_end().status, 0);
-            answered
-        };
-        assert_eq!(answered(step("06_supervise")), CLIENTS);
-        let of_node = answered(node("06_supervise"));
-        assert!(of_node < CLIENTS, "Node should have reset some of the {CLIENTS} clients");
+    fn node_forgets_a_successor_that_hangs_as_step_12_does_at_the_next_hang_up() {
+        to_both("12_reload", |command| {
+            let disk = Disk::with(&command);
+            let good = fs::read(&disk.program).unwrap();
+            let mut cluster = Cluster::start(disk.command(), 2);
+            let old = cluster.workers.clone();
+            disk.put(hanging(&disk));
+            cluster.send(Signal::SIGHUP, cluster.primary);
+            let runs = disk.folder.join(format!("{}.runs", disk.program.display()));
+            until("the successor should run", || runs.exists());
+            disk.put(&good);
+            cluster.send(Signal::SIGHUP, cluster.primary);
+            let deaths = cluster.replaced(2);
+            let expected = old.iter().map(|pid| (*pid, "code 0 signal null".to_owned()));
+            assert_deaths(&deaths, &expected.collect());
+            cluster.assert_answers();
+            assert_says(&cluster.stderr(), "");
+        });
+    }
+
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer"]
+    fn node_gives_a_successor_one_try_as_step_12_does_whatever_the_limit() {
+        to_both("12_reload", |command| {
+            let disk = Disk::with(&command);
+            let mut command = disk.command();
+            command.env("MAX_FAILURES", "1");
+            let mut cluster = Cluster::start(command, 1);
+            disk.put(if disk.is_twin() { b"process.exit(7)" } else { b"#!/bin/sh\nexit 7\n" });
+            cluster.send(Signal::SIGHUP, cluster.primary);
+            cluster.one_dies("code 7 signal null");
+            let told = "Error: reload called off: the new worker ended before it was ready\n";
+            until("it should say that the reload is called off", || cluster.stderr() == told);
+            cluster.assert_answers();
+        });
     }
 }
 
-/// The steps 08 and 09 and their Node twins, each treated in the same way.
+/// The steps 13 and 14 and their Node twins, each treated in the same way.
 #[cfg(feature = "redis")]
 mod sessions {
+    use std::collections::BTreeSet;
     use std::process::Command;
 
     use support::{Redis, agent};
@@ -566,7 +783,7 @@ mod sessions {
 
     #[test]
     #[ignore = "needs node: Node.js 20 or newer, redis-server, and `npm ci --prefix steps/node`"]
-    fn node_serves_the_pages_of_steps_08_and_09_and_takes_the_same_for_an_id() {
+    fn node_serves_the_pages_of_steps_13_and_14_and_takes_the_same_for_an_id() {
         let a = |times| "a".repeat(times);
         let cookies = [
             String::new(),
@@ -585,7 +802,7 @@ mod sessions {
             "session=__proto__; session".to_owned(),
             ";=;".to_owned(),
         ];
-        for name in ["08_session", "09_redis"] {
+        for name in ["13_session", "14_redis"] {
             the_same(name, |command, _| {
                 let cluster = Cluster::start(command, 1);
                 let mut all = Vec::new();
@@ -603,8 +820,8 @@ mod sessions {
 
     #[test]
     #[ignore = "needs node: Node.js 20 or newer, redis-server, and `npm ci --prefix steps/node`"]
-    fn node_counts_as_steps_08_and_09_do_and_forgets_what_they_forget() {
-        for name in ["08_session", "09_redis"] {
+    fn node_counts_as_steps_13_and_14_do_and_forgets_what_they_forget() {
+        for name in ["13_session", "14_redis"] {
             the_same(name, |command, _| {
                 let mut cluster = Cluster::start(command, 2);
                 let mut id = None;
@@ -624,69 +841,156 @@ mod sessions {
 
     #[test]
     #[ignore = "needs node: Node.js 20 or newer, redis-server, and `npm ci --prefix steps/node`"]
-    fn node_prints_the_consoles_of_steps_08_and_09() {
-        // In 09_gone the step has its visitor back at once, and the twin within 50 milliseconds.
-        for scene in ["08_session", "08_kept", "08_forgotten", "09_redis", "09_keys"] {
-            play(scene, Program::NodeTwin);
-        }
-    }
-
-    #[test]
-    #[ignore = "needs node: Node.js 20 or newer, redis-server, and `npm ci --prefix steps/node`"]
-    fn node_writes_what_step_09_writes() {
-        the_same("09_redis", |mut command, redis| {
+    fn node_writes_what_step_14_writes() {
+        the_same("14_redis", |mut command, redis| {
             command.env("SESSION_SECONDS", "500");
             let cluster = Cluster::start(command, 2);
             let mut id = None;
             visit(&cluster, 3, &mut id);
-            let keys = redis.keys();
-            assert_eq!(keys, [format!("session:{}", id.unwrap())]);
-            let ttl = redis.number(&["TTL", &keys[0]]);
-            (redis.cli(&["GET", &keys[0]]), (490..=500).contains(&ttl))
+            // The check at the start of the primary and of each worker does what a visit does.
+            [id.unwrap(), "check".to_owned()].map(|id| {
+                let key = format!("session:{id}");
+                let ttl = redis.number(&["TTL", &key]);
+                (redis.number(&["GET", &key]), (490..=500).contains(&ttl), redis.keys().len())
+            })
         });
     }
 
     /// The reason is each client's own.
     #[test]
     #[ignore = "needs node: Node.js 20 or newer, redis-server, and `npm ci --prefix steps/node`"]
-    fn node_refuses_to_start_without_redis_as_step_09_does() {
+    fn node_refuses_to_start_without_redis_as_step_14_does_and_shows_no_password() {
         let (nobody, locked) = (Port::reserve(), Redis::start_with_password("secret-1"));
+        let (nobody, locked) = (format!("127.0.0.1:{}", nobody.number), locked.address());
         let hung = Redis::start();
         hung.stop();
+        let full = Redis::start();
+        full.cli(&["CONFIG", "SET", "maxmemory", "1"]);
+        // The address is shown where there is one.
         let urls = [
-            ("http://127.0.0.1:6379".to_owned(), "http://127.0.0.1:6379".to_owned()),
-            ("redis".to_owned(), "redis".to_owned()),
-            (
-                format!("redis://:secret@127.0.0.1:{}", nobody.number),
-                format!("127.0.0.1:{}", nobody.number),
-            ),
-            (format!("redis://:secret-2@{}", locked.address()), locked.address()),
-            (hung.url(), hung.url()),
+            (format!("http://:secret@{nobody}"), ""),
+            ("redis".to_owned(), ""),
+            (format!("redis://:secret:{nobody}"), ""),
+            ("redis://user:secret@127.0.0.1:port".to_owned(), ""),
+            (format!("redis://:secret@{nobody}"), &*nobody),
+            (format!("redis://{nobody}/0?password=secret"), &*nobody),
+            ("unix:///none.sock?user=me&pass=secret".to_owned(), "/none.sock"),
+            (format!("redis://{locked}"), &*locked),
+            (format!("redis://:secret-2@{locked}"), &*locked),
+            (hung.url(), &*hung.address()),
+            (full.url(), &*full.address()),
         ];
         for (url, shown) in urls {
-            for mut command in [step("09_redis"), node("09_redis")] {
+            let start = if shown.is_empty() { "" } else { "=" };
+            let start = format!("Error: REDIS_URL{start}{shown}: ");
+            for mut command in [step("14_redis"), node("14_redis")] {
                 let output = Cluster::output({
                     command.env("REDIS_URL", &url);
                     command
                 });
                 let stderr = String::from_utf8_lossy(&output.stderr);
-                let start = format!("Error: REDIS_URL={shown}: ");
                 assert!(stderr.starts_with(&start), "{url}: it should name it: {stderr}");
                 assert_eq!(stderr.lines().count(), 1, "{url}: it should be one line: {stderr}");
+                assert!(!stderr.contains("secret"), "{url}: it is for nobody to see: {stderr}");
                 assert_eq!((output.status.code(), &*output.stdout), (Some(1), &b""[..]));
             }
         }
     }
 
-    /// Node's client waits for a moment before it connects anew, and the step does not.
+    /// Lets Redis answer with an error, or not.
+    fn refuse(redis: &Redis, refuses: bool) {
+        redis.cli(&["CONFIG", "SET", "maxmemory", if refuses { "1" } else { "0" }]);
+    }
+
+    /// Checks that so many lines came on stderr so far, each with these words of Redis's own.
+    fn assert_tells(cluster: &mut Cluster, redis: &Redis, times: usize, words: &str) {
+        let start = format!("Error: REDIS_URL={}: ", redis.address());
+        until("it should say why", || cluster.stderr().lines().count() == times);
+        let stderr = cluster.stderr();
+        let well = stderr.lines().all(|line| line.starts_with(&start) && line.contains(words));
+        assert!(well, "it should be told in Redis's words: {stderr}");
+    }
+
     #[test]
     #[ignore = "needs node: Node.js 20 or newer, redis-server, and `npm ci --prefix steps/node`"]
-    fn node_says_503_as_step_09_does_until_redis_is_back() {
+    fn node_says_why_a_visit_fails_as_step_14_does_once_until_it_works_again() {
+        the_same("14_redis", |command, redis| {
+            let mut cluster = Cluster::start(command, 1);
+            let (mut id, mut seen) = (None, Vec::new());
+            for times in [1, 2] {
+                seen.extend(visit(&cluster, 1, &mut id));
+                refuse(redis, true);
+                seen.extend(visit(&cluster, 3, &mut id));
+                assert_tells(&mut cluster, redis, times, "maxmemory");
+                refuse(redis, false);
+            }
+            seen
+        });
+    }
+
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer, redis-server, and `npm ci --prefix steps/node`"]
+    fn node_calls_a_reload_off_as_step_14_does_where_redis_refuses_the_new_worker() {
+        the_same("14_redis", |command, redis| {
+            let mut cluster = Cluster::start(command, 2);
+            refuse(redis, true);
+            cluster.send(Signal::SIGHUP, cluster.primary);
+            cluster.one_dies("code 1 signal null");
+            until("two lines should tell of it", || cluster.stderr().lines().count() == 2);
+            let stderr = cluster.stderr();
+            let off = "Error: reload called off: the new worker ended before it was ready";
+            let address = format!("Error: REDIS_URL={}: ", redis.address());
+            assert!(stderr.contains(off) && stderr.contains(&address), "{stderr}");
+            assert!(stderr.contains("maxmemory"), "it should be told in Redis's words: {stderr}");
+            let old = visit(&cluster, 1, &mut None);
+            refuse(redis, false);
+            cluster.send(Signal::SIGHUP, cluster.primary);
+            cluster.replaced(2);
+            (old, visit(&cluster, 1, &mut None))
+        });
+    }
+
+    /// After an answer that never came, and where the connection is lost.
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer, redis-server, and `npm ci --prefix steps/node`"]
+    fn node_uses_another_connection_as_step_14_does_after_trouble_with_the_first() {
+        let ways: [fn(&Redis, bool); 2] = [
+            |redis, is_away| if is_away { redis.stop() } else { redis.go_on() },
+            // Here the visit does not even fail.
+            |redis, _| drop(redis.cli(&["CLIENT", "KILL", "TYPE", "normal"])),
+        ];
+        for trouble in ways {
+            the_same("14_redis", |command, redis| {
+                let cluster = Cluster::start(command, 1);
+                let open = |redis: &Redis| {
+                    let list = redis.cli(&["CLIENT", "LIST"]);
+                    let ids = list.iter().filter(|line| !line.contains("cmd=client"));
+                    ids.filter_map(|line| Some(line.split(' ').next()?.to_owned())).collect()
+                };
+                let mut id = None;
+                let mut seen = visit(&cluster, 1, &mut id);
+                let before: BTreeSet<String> = open(redis);
+                trouble(redis, true);
+                seen.extend(visit(&cluster, 1, &mut id));
+                trouble(redis, false);
+                // What came too late is counted, once.
+                seen.extend(visit(&cluster, 1, &mut id));
+                until("the worker's connection should be closed", || {
+                    !before.is_subset(&open(redis))
+                });
+                seen
+            });
+        }
+    }
+
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer, redis-server, and `npm ci --prefix steps/node`"]
+    fn node_says_503_as_step_14_does_until_redis_is_back() {
         type Treat = fn(&mut Redis);
         let ways: [(Treat, Treat); 2] =
             [(|redis| redis.stop(), |redis| redis.go_on()), (Redis::kill, Redis::start_again)];
         for (go, come_back) in ways {
-            the_same("09_redis", |command, redis| {
+            the_same("14_redis", |command, redis| {
                 let mut cluster = Cluster::start(command, 1);
                 let mut id = None;
                 visit(&cluster, 1, &mut id);
@@ -698,9 +1002,10 @@ mod sessions {
                 cluster.replaced(1);
                 seen.extend(visit(&cluster, 1, &mut id));
                 come_back(redis);
-                until("it should work again", || ask(&cluster, "/", "").0.status == 200);
-                let Ended { lines, stderr, .. } = cluster.end();
-                (seen, lines, stderr)
+                // The very next request works.
+                seen.extend(visit(&cluster, 1, &mut id));
+                assert_tells(&mut cluster, redis, 2, "");
+                (seen, cluster.end().lines)
             });
         }
     }

@@ -48,7 +48,8 @@ pub fn begin(
     headers: &[String],
 ) -> Result<Child, String> {
     let mut wrk = Command::new("wrk");
-    wrk.args(["--latency", "--timeout", "10s", "--threads", "2"]);
+    wrk.args(["--latency", "--timeout", "10s"]);
+    wrk.arg(format!("--threads={}", connections.min(2)));
     wrk.arg(format!("--connections={connections}"));
     wrk.arg(format!("--duration={}s", time.as_secs().max(1)));
     if mode == Mode::Each {

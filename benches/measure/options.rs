@@ -2,15 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::parts::PARTS;
-
 /// What a run is to do.
 pub enum Wanted {
     Parts(Options),
     /// For so many minutes.
     Soak(f64),
-    /// But to say this.
-    Nothing(String),
+    /// To say this.
+    Help(String),
+    /// It was not `cargo bench` that started it: `cargo test --all-targets` does too, with a filter
+    /// for tests and their options.
+    Nothing,
 }
 
 /// Which parts to measure, how long, and where to.
@@ -21,14 +22,24 @@ pub struct Options {
 }
 
 impl Options {
-    pub fn read(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, String> {
+    /// Reads the arguments; `known` are the parts, each with what it is about.
+    pub fn read(
+        arguments: impl Iterator<Item = String>,
+        known: &[(&str, &str)],
+    ) -> Result<Wanted, String> {
+        let arguments: Vec<String> = arguments.collect();
+        // `cargo bench` adds it.
+        let (by_cargo_bench, arguments): (Vec<_>, Vec<_>) =
+            arguments.into_iter().partition(|argument| argument == "--bench");
+        if by_cargo_bench.is_empty() {
+            return Ok(Wanted::Nothing);
+        }
         let mut options = Options { quick: false, into_book: false, parts: Vec::new() };
-        let (mut by_cargo_bench, mut soak, mut minutes) = (false, false, None);
+        let (mut soak, mut minutes) = (false, None);
+        let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
             match &*argument {
-                // cargo adds it, but not where `cargo test --benches` runs this.
-                "--bench" => by_cargo_bench = true,
-                "--help" | "-h" => return Ok(Wanted::Nothing(help())),
+                "--help" | "-h" => return Ok(Wanted::Help(help(known))),
                 "--quick" => options.quick = true,
                 "--into-book" => options.into_book = true,
                 "--minutes" => {
@@ -37,17 +48,13 @@ impl Options {
                     minutes = Some(number.ok_or(format!("--minutes {value:?}: not a number"))?);
                 }
                 "soak" => soak = true,
-                part if PARTS.iter().any(|known| known.name == part) => {
+                part if known.iter().any(|(name, _)| *name == part) => {
                     options.parts.push(argument);
                 }
                 unknown => {
-                    return Err(format!("{unknown:?} is no part and no option\n\n{}", help()));
+                    return Err(format!("{unknown:?} is no part and no option\n\n{}", help(known)));
                 }
             }
-        }
-        if !by_cargo_bench {
-            let how = "This measures for minutes: run it with `cargo bench --all-features`.";
-            return Ok(Wanted::Nothing(how.to_owned()));
         }
         if minutes.is_some() && !soak {
             return Err("--minutes is for the soak".to_owned());
@@ -64,10 +71,6 @@ impl Options {
     /// Whether to measure the part `name`: one that was asked for, or any where none was.
     pub fn has(&self, name: &str) -> bool {
         self.parts.is_empty() || self.parts.iter().any(|part| part == name)
-    }
-
-    pub fn count(&self) -> usize {
-        PARTS.iter().filter(|part| self.has(part.name)).count()
     }
 
     /// Whether the book gets the figures: those of all parts at full length, or those that it was
@@ -91,8 +94,8 @@ impl Options {
     }
 }
 
-fn help() -> String {
-    let parts = PARTS.iter().map(|part| format!("  {:<10}{}\n", part.name, part.about));
+fn help(known: &[(&str, &str)]) -> String {
+    let parts = known.iter().map(|(name, about)| format!("  {name:<10}{about}\n"));
     format!(
         "Usage: cargo bench --all-features -- [OPTION]... [PART]...\n\n\
          Measures the parts named, or all of them.\n\n\
@@ -103,7 +106,7 @@ fn help() -> String {
          run writes to target/measured/\n  \
          --help       this\n\n\
          A run of its own:\n  \
-         soak [--minutes 15]  07_reload under load, with a reload a second and random kills",
+         soak [--minutes 15]  12_reload under load, with a reload a second and random kills",
         parts.collect::<String>()
     )
 }

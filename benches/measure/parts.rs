@@ -16,7 +16,7 @@ use support::Pid;
 
 use crate::load::{self, CONNECTIONS, Mode};
 use crate::machine::is_installed;
-use crate::report::BINARY;
+use crate::report::{ALL, BINARY, GROWING, LOADED, RELOADED};
 use crate::servers::{Server, Subject};
 
 pub struct Part {
@@ -65,10 +65,6 @@ pub const PARTS: &[Part] = &[
         measure: build,
     },
 ];
-
-/// All that can be started: the steps, and what they are compared with.
-const STEPS_AND_OTHERS: [&str; 8] =
-    ["nginx", "00_fork", "03_respawn", "05_handoff", "07_reload", "09_redis", "node", "pm2"];
 
 /// Workers of each server, where their number is not what is measured.
 const WORKERS: usize = 2;
@@ -172,8 +168,7 @@ fn milliseconds(time: Duration) -> Value {
 }
 
 fn start(bench: &Bench) -> Result<Value, String> {
-    let names = STEPS_AND_OTHERS;
-    let subjects = bench.rounds_of(bench.rounds(7), &names, |subject, _| {
+    let subjects = bench.rounds_of(bench.rounds(7), &ALL, |subject, _| {
         let (_server, took) = subject.start_and_wait(WORKERS)?;
         Ok(vec![("ms".to_owned(), milliseconds(took))])
     })?;
@@ -182,8 +177,8 @@ fn start(bench: &Bench) -> Result<Value, String> {
 
 /// With one worker: then nobody but its replacement can answer.
 fn kill(bench: &Bench) -> Result<Value, String> {
-    let names: Vec<_> = STEPS_AND_OTHERS.into_iter().filter(|name| *name != "00_fork").collect();
-    // A worker that lived for less than a second would be replaced after a pause, from 06 on.
+    let names: Vec<_> = ALL.into_iter().filter(|name| *name != "00_fork").collect();
+    // A worker that lived for less than a second would be replaced after a pause, from 07 on.
     let life = Duration::from_millis(1100);
     let mut running: HashMap<&str, (Server, Instant)> = HashMap::new();
     let subjects = bench.rounds_of(bench.rounds(7), &names, |subject, _| {
@@ -201,9 +196,7 @@ fn kill(bench: &Bench) -> Result<Value, String> {
 }
 
 fn load(bench: &Bench) -> Result<Value, String> {
-    let names =
-        ["nginx", "00_fork", "accepting", "05_handoff", "07_reload", "09_redis", "node", "pm2"];
-    let subjects = bench.rounds_of(bench.rounds(5), &names, |subject, bench| {
+    let subjects = bench.rounds_of(bench.rounds(5), &LOADED, |subject, bench| {
         let mut measured = Vec::new();
         if !is_installed("wrk") {
             return Ok(measured);
@@ -214,7 +207,9 @@ fn load(bench: &Bench) -> Result<Value, String> {
             warm(&server, bench, mode, CONNECTIONS, &headers)?;
             let load = load::run(&server, mode, CONNECTIONS, bench.seconds(2), &headers)?;
             measured.push((format!("{} a second", mode.name()), digits(load.per_second)));
-            measured.push((format!("{} p99 ms", mode.name()), digits(load.p99)));
+            // So many would fill the machine, and wait for each other more than for the server.
+            let load = load::run(&server, mode, 1, bench.seconds(1), &headers)?;
+            measured.push((format!("{} one client p99 ms", mode.name()), digits(load.p99)));
         }
         measured.extend(memory(&mut server));
         Ok(measured)
@@ -260,8 +255,7 @@ pub fn megabytes(pid: Pid) -> Option<f64> {
 }
 
 fn reload(bench: &Bench) -> Result<Value, String> {
-    let names = ["nginx", "pm2", "pm2_graceful", "07_reload"];
-    let subjects = bench.rounds_of(bench.rounds(3), &names, |subject, bench| {
+    let subjects = bench.rounds_of(bench.rounds(3), &RELOADED, |subject, bench| {
         let mut measured = Vec::new();
         if !is_installed("wrk") {
             return Ok(measured);
@@ -296,11 +290,10 @@ fn reload(bench: &Bench) -> Result<Value, String> {
 }
 
 fn grow(bench: &Bench) -> Result<Value, String> {
-    let names = ["nginx", "00_fork", "05_handoff", "node"];
     let counts: &[usize] = if bench.quick { &[1, 2] } else { &[1, 2, 4, 8, 16, 32, 64] };
     // Some for each worker.
     let connections = 128;
-    let subjects = bench.rounds_of(bench.rounds(3), &names, |subject, bench| {
+    let subjects = bench.rounds_of(bench.rounds(3), &GROWING, |subject, bench| {
         let mut measured = Vec::new();
         for workers in counts {
             bench.bar.tick();
@@ -329,7 +322,7 @@ fn grow(bench: &Bench) -> Result<Value, String> {
 /// What a reader types first with each set of features; none has been built before. The crates are
 /// on the disk by then, or this program would not have been built.
 fn build(bench: &Bench) -> Result<Value, String> {
-    let sets = [("", "03_respawn"), ("beyond", "05_handoff"), ("redis", "09_redis")];
+    let sets = [("", "03_respawn"), ("part-two", "06_handoff"), ("redis", "14_redis")];
     let sets: Vec<_> = sets.into_iter().take(if bench.quick { 1 } else { 3 }).collect();
     let mut measured = Vec::new();
     bench.bar.set_length(sets.len() as u64);

@@ -10,9 +10,8 @@ use serde_json::Value;
 pub const DATA: &str = "data.json";
 
 /// What tables and plots call each server: where it is no step, in Korean and in English.
-const TITLES: [(&str, &str, &str); 5] = [
+const TITLES: [(&str, &str, &str); 4] = [
     ("nginx", "nginx", "nginx"),
-    ("accepting", "axum, 직접 수락", "axum, direct"),
     ("node", "Node cluster", "Node cluster"),
     ("pm2", "pm2", "pm2"),
     ("pm2_graceful", "pm2, 우아한 종료", "pm2, graceful page"),
@@ -171,11 +170,22 @@ fn cell(part: &Value, name: &str, what: &str, language: &str) -> String {
     sample.map_or_else(|| why_not(part, name, language), |sample| sample.told())
 }
 
-const ALL: [&str; 8] =
-    ["nginx", "00_fork", "03_respawn", "05_handoff", "07_reload", "09_redis", "node", "pm2"];
-const LOADED: [&str; 8] =
-    ["nginx", "00_fork", "accepting", "05_handoff", "07_reload", "09_redis", "node", "pm2"];
-const GROWING: [&str; 4] = ["nginx", "00_fork", "05_handoff", "node"];
+/// All that can be started: the steps, and what they are compared with.
+pub const ALL: [&str; 9] = [
+    "nginx",
+    "00_fork",
+    "03_respawn",
+    "05_loop",
+    "06_handoff",
+    "12_reload",
+    "14_redis",
+    "node",
+    "pm2",
+];
+pub const LOADED: [&str; 8] =
+    ["nginx", "00_fork", "05_loop", "06_handoff", "12_reload", "14_redis", "node", "pm2"];
+pub const RELOADED: [&str; 4] = ["12_reload", "nginx", "pm2", "pm2_graceful"];
+pub const GROWING: [&str; 4] = ["nginx", "00_fork", "06_handoff", "node"];
 
 fn machine(data: &Value, language: &str) -> Table {
     let machine = &data["machine"];
@@ -242,12 +252,17 @@ fn load(data: &Value, language: &str) -> Table {
         [
             ("서버", "server"),
             ("킵얼라이브, 초당 요청", "keep-alive, requests a second"),
-            ("응답 시간 p99, ms", "99th percentile, ms"),
+            ("클라이언트 하나의 p99, ms", "one client's 99th percentile, ms"),
             ("요청마다 새 연결, 초당 요청", "a connection each, requests a second"),
-            ("응답 시간 p99, ms", "99th percentile, ms"),
+            ("클라이언트 하나의 p99, ms", "one client's 99th percentile, ms"),
         ],
     );
-    let kinds = ["keep-alive a second", "keep-alive p99 ms", "each a second", "each p99 ms"];
+    let kinds = [
+        "keep-alive a second",
+        "keep-alive one client p99 ms",
+        "each a second",
+        "each one client p99 ms",
+    ];
     let part = &data["parts"]["load"];
     let rows = LOADED.map(|name| {
         // Too many columns for both on one line.
@@ -289,7 +304,7 @@ fn reload(data: &Value, language: &str) -> Table {
         [("keep-alive", "킵얼라이브", "keep-alive"), ("each", "요청마다 새 연결", "one a request")];
     let part = &data["parts"]["reload"];
     let mut rows = Vec::new();
-    for name in ["07_reload", "nginx", "pm2", "pm2_graceful"] {
+    for name in RELOADED {
         for (mode, korean, english) in modes {
             let runs = part["subjects"][name][mode].as_array();
             let sum = |runs: &Vec<Value>, what: &str| {

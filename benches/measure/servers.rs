@@ -10,7 +10,6 @@ use std::{env, fs, process};
 
 use support::{Cluster, Console, Pid, Port, Signal, is_dead, node, pid, step};
 
-use crate::accepting;
 use crate::machine::is_installed;
 use crate::report::BINARY;
 
@@ -31,7 +30,6 @@ enum Kind {
     Step,
     /// A step whose page is another for each visitor, who is counted in Redis.
     StepWithRedis,
-    Accepting,
     Node,
     /// pm2 in cluster mode; its page, in JavaScript.
     Pm2(&'static str),
@@ -41,10 +39,10 @@ pub const SUBJECTS: &[Subject] = &[
     Subject { name: "nginx", kind: Kind::Nginx, needs: &["nginx"] },
     Subject { name: "00_fork", kind: Kind::Step, needs: &[] },
     Subject { name: "03_respawn", kind: Kind::Step, needs: &[] },
-    Subject { name: "05_handoff", kind: Kind::Step, needs: &[] },
-    Subject { name: "accepting", kind: Kind::Accepting, needs: &[] },
-    Subject { name: "07_reload", kind: Kind::Step, needs: &[] },
-    Subject { name: "09_redis", kind: Kind::StepWithRedis, needs: &["redis-server"] },
+    Subject { name: "05_loop", kind: Kind::Step, needs: &[] },
+    Subject { name: "06_handoff", kind: Kind::Step, needs: &[] },
+    Subject { name: "12_reload", kind: Kind::Step, needs: &[] },
+    Subject { name: "14_redis", kind: Kind::StepWithRedis, needs: &["redis-server"] },
     Subject { name: "node", kind: Kind::Node, needs: &["node"] },
     Subject { name: "pm2", kind: Kind::Pm2(PLAIN), needs: &["node", "pm2"] },
     Subject { name: "pm2_graceful", kind: Kind::Pm2(GRACEFUL), needs: &["node", "pm2"] },
@@ -98,7 +96,7 @@ impl Subject {
     pub fn missing(&self) -> Option<&'static str> {
         let missing = self.needs.iter().find(|tool| !is_installed(tool)).copied();
         let is_step = matches!(self.kind, Kind::Step | Kind::StepWithRedis);
-        // 09 is not built without its feature.
+        // 14 is not built without its feature.
         let not_built = || is_step && !PathBuf::from(step(self.name).get_program()).exists();
         missing.or_else(|| not_built().then_some(BINARY))
     }
@@ -116,8 +114,7 @@ impl Subject {
                 command.env("REDIS_URL", url);
                 command
             }
-            Kind::Accepting => accepting::command().map_err(|error| error.to_string())?,
-            Kind::Node => node("05_handoff"),
+            Kind::Node => node("06_handoff"),
             Kind::Nginx => nginx(port.number, workers)?,
             Kind::Pm2(page) => pm2(page, workers)?,
         };

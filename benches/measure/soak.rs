@@ -1,4 +1,4 @@
-//! A soak: 07 under load for a long time, with a reload a second and workers that are killed. Its
+//! A soak: 12 under load for a long time, with a reload a second and workers that are killed. Its
 //! clients know when they asked, so each request that is lost can be held against the kills.
 
 use std::io::{self, Read, Write};
@@ -30,7 +30,7 @@ struct Seen {
 
 pub fn run(minutes: f64) -> Result<(), String> {
     let end = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
-    let (server, _) = Subject::named("07_reload").start_and_wait(WORKERS)?;
+    let (server, _) = Subject::named("12_reload").start_and_wait(WORKERS)?;
     let (seen, port) = (Seen::default(), server.port.number);
     let bar = ProgressBar::new((minutes * 60.0) as u64);
     let style = ProgressStyle::with_template("soak {bar:24} {percent:>3} %  {elapsed}  {wide_msg}");

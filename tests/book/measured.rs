@@ -1,5 +1,9 @@
-//! What was measured: one data file, and the tables and plots that are made from it.
+//! What was measured: one data file, and the tables and plots that are made from it. And the bench
+//! that measures, as far as it is not started to do so.
 
+#[path = "../../benches/measure/options.rs"]
+#[allow(dead_code, reason = "the bench uses the rest of it")]
+mod options;
 #[path = "../../benches/measure/report.rs"]
 mod report;
 
@@ -7,6 +11,8 @@ use std::env;
 
 use expect_test::expect_file;
 use serde_json::Value;
+
+use options::{Options, Wanted};
 
 use crate::page::{LANGUAGES, PAGES, files, read, root};
 use crate::problems::Problems;
@@ -86,6 +92,24 @@ fn the_book_shows_nothing_that_was_measured_in_a_hurry() {
         }
     }
     problems.report();
+}
+
+/// `cargo test --all-targets a_filter` hands the bench what it hands the tests.
+#[test]
+fn the_bench_does_nothing_where_it_was_not_started_by_cargo_bench() {
+    let read = |typed: &str| {
+        let arguments = typed.split_whitespace().map(str::to_owned);
+        Options::read(arguments, &[("start", "how long it takes")])
+    };
+    for typed in ["", "a_filter", "start", "--quick", "--help", "--exact a_filter --nocapture"] {
+        let wanted = read(typed);
+        assert!(matches!(wanted, Ok(Wanted::Nothing)), "without --bench, but with {typed:?}");
+    }
+    for typed in ["--bench", "start --bench", "--bench --quick start"] {
+        let wanted = read(typed);
+        assert!(matches!(wanted, Ok(Wanted::Parts(_))), "{typed:?} should measure");
+    }
+    assert!(read("a_filter --bench").is_err(), "a part that is none should be an error");
 }
 
 fn data() -> Value {

@@ -1,6 +1,7 @@
 //! Whatever the book names, exists: binaries, tests, benches, features, packages and files.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -50,6 +51,39 @@ fn every_path_that_is_named_exists() {
         }
     }
     problems.report();
+}
+
+/// A step has its number once: when steps are cut or moved, no old name may stay behind.
+#[test]
+fn every_step_that_is_named_exists() {
+    let folders = FOLDERS.iter().map(|folder| folder.trim_end_matches('/'));
+    let files: Vec<String> = folders.flat_map(files_below).collect();
+    let stem = |file: &String| Path::new(file).file_stem()?.to_str().map(str::to_owned);
+    let known: BTreeSet<String> = files.iter().filter_map(stem).collect();
+    let papers = ["Cargo.toml", "CONTRIBUTING.md", "README.md", "README.ko.md", "book.toml"];
+    let mut problems = Problems::default();
+    for file in files.iter().map(String::as_str).chain(papers) {
+        for (line, text) in read(file).unwrap_or_default().lines().enumerate() {
+            let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+            for name in words.by_ref().filter(|word| is_numbered(word)) {
+                if !known.contains(name) {
+                    problems.at(file, line + 1, format!("there is no `{name}`, nor a scene of it"));
+                }
+            }
+        }
+    }
+    problems.report();
+}
+
+/// Whether a word is like `06_handoff`, and not a number of Rust's, `10_u64`.
+fn is_numbered(word: &str) -> bool {
+    let Some((number, name)) = word.split_once('_') else { return false };
+    let digits = |text: &str| text.chars().all(|digit| digit.is_ascii_digit());
+    let is_type = name.strip_prefix(['f', 'i', 'u']).is_some_and(digits);
+    number.len() == 2
+        && digits(number)
+        && name.starts_with(|letter: char| letter.is_ascii_lowercase())
+        && !is_type
 }
 
 #[test]

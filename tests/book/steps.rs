@@ -28,15 +28,20 @@ const STEPS: &[Step] = &[
     Step { name: "03_respawn", most_lines: 70, from: Some(("02_exit_log", 18)) },
     Step { name: "04_errors", most_lines: 70, from: Some(("03_respawn", 32)) },
     Step { name: "threads", most_lines: 70, from: Some(("00_fork", 36)) },
-    Step { name: "05_handoff", most_lines: 155, from: None },
-    Step { name: "06_supervise", most_lines: 277, from: Some(("05_handoff", 204)) },
-    Step { name: "07_reload", most_lines: 322, from: Some(("06_supervise", 62)) },
-    Step { name: "08_session", most_lines: 349, from: Some(("07_reload", 41)) },
-    Step { name: "09_redis", most_lines: 376, from: Some(("08_session", 52)) },
+    Step { name: "05_loop", most_lines: 140, from: None },
+    Step { name: "06_handoff", most_lines: 177, from: Some(("05_loop", 71)) },
+    Step { name: "07_patience", most_lines: 228, from: Some(("06_handoff", 83)) },
+    Step { name: "08_finish", most_lines: 275, from: Some(("07_patience", 87)) },
+    Step { name: "09_keepalive", most_lines: 295, from: Some(("08_finish", 30)) },
+    Step { name: "10_backlog", most_lines: 328, from: Some(("09_keepalive", 55)) },
+    Step { name: "11_scale", most_lines: 354, from: Some(("10_backlog", 70)) },
+    Step { name: "12_reload", most_lines: 408, from: Some(("11_scale", 80)) },
+    Step { name: "13_session", most_lines: 446, from: Some(("12_reload", 44)) },
+    Step { name: "14_redis", most_lines: 510, from: Some(("13_session", 90)) },
 ];
 
 /// Answers to exercises, as differences from a step: `git apply -p0` puts them in.
-const ANSWERS: &[(&str, &str)] = &[("book/diffs/08_sticky.diff", "steps/08_session.rs")];
+const ANSWERS: &[(&str, &str)] = &[("book/diffs/13_sticky.diff", "steps/13_session.rs")];
 
 impl Step {
     fn path(&self) -> String {
@@ -131,7 +136,7 @@ fn the_summary_and_the_introduction_list_every_step_in_order_and_no_other() {
     problems.report();
 }
 
-/// Whether `name` is that of a step, or looks like it: `05_nothing`.
+/// Whether `name` is that of a step, or looks like it.
 fn is_step(name: &str) -> bool {
     let numbered = name.split('_').next().is_some_and(|number| {
         number.len() == 2 && number.chars().all(|digit| digit.is_ascii_digit())

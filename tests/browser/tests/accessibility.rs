@@ -143,7 +143,7 @@ fn with_forced_colours_what_is_chosen_can_be_seen_and_figures_can_be_read() {
         assert_eq!(outline, "solid 2px", "`{css}` is told by its background alone");
     }
     for (theme, page) in ["light", "navy"].into_iter().flat_map(|theme| {
-        [(theme, "en/00_fork.html"), (theme, "ko/05_handoff.html"), (theme, "en/speed.html")]
+        [(theme, "en/00_fork.html"), (theme, "ko/06_handoff.html"), (theme, "en/speed.html")]
     }) {
         browser.open(&View { theme, ..View::wide(page) });
         forced();

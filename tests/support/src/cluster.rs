@@ -94,7 +94,7 @@ impl Cluster {
             && !command.get_envs().any(|(name, _)| name == "REDIS_URL")
         {
             // A busy machine is no reason to say that Redis does not answer.
-            command.env("REDIS_URL", redis.url()).env("REDIS_MILLISECONDS", "5000");
+            command.env("REDIS_URL", redis.url()).env("REDIS_MILLISECONDS", "2000");
         }
         let mut shared = None;
         let (stdout, stderr) = match console {

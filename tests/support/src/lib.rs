@@ -37,14 +37,17 @@ pub use cluster::{
 };
 pub use installed::Installed;
 #[cfg(target_os = "linux")]
-pub use limits::{allow_new_processes_and_threads, is_root};
+pub(crate) use limits::NOBODY;
+#[cfg(target_os = "linux")]
+pub use limits::{allow_new_processes_and_threads, is_root, limit_descriptors_softly};
 pub use limits::{limit_descriptors, limit_processes, step_of_an_ordinary_user};
 pub use pm2::{Pm2, Told};
 pub use port::Port;
 #[cfg(target_os = "linux")]
 pub use process::sockets;
 pub use process::{
-    Process, descriptors, group, is_dead, is_stopped, pid, process, processes, zombie_status,
+    Process, descriptors, group, is_dead, is_read, is_stopped, pid, process, processes,
+    zombie_status,
 };
 pub use redis::Redis;
 

@@ -34,6 +34,28 @@ pub fn limit_descriptors(command: Command, most: u64) -> Command {
     limited(command, libc::RLIMIT_NOFILE, most)
 }
 
+/// `command`, whose processes may have `most` descriptors open, but may allow themselves as many as
+/// this test's own may.
+#[cfg(target_os = "linux")]
+pub fn limit_descriptors_softly(mut command: Command, most: u64) -> Command {
+    let set = move || {
+        let mut limit = rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: getrlimit(2) writes one rlimit.
+        if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        limit.rlim_cur = most;
+        // SAFETY: setrlimit(2) reads one rlimit.
+        match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    };
+    // SAFETY: it calls getrlimit(2) and setrlimit(2), which are async-signal-safe.
+    unsafe { command.pre_exec(set) };
+    command
+}
+
 /// `command`, which can start no process while its user has `most` or more: those that run count,
 /// and on Linux their threads. It has to be [`step_of_an_ordinary_user`], for root is not limited.
 pub fn limit_processes(command: Command, most: u64) -> Command {
@@ -65,7 +87,7 @@ pub fn step_of_an_ordinary_user(name: &str) -> Command {
 }
 
 #[cfg(target_os = "linux")]
-const NOBODY: u32 = 65534;
+pub(crate) const NOBODY: u32 = 65534;
 
 /// Whether this test is run by root.
 #[cfg(target_os = "linux")]

@@ -1,6 +1,7 @@
 //! The processes of this machine: how the tests start them, and what they see of them.
 
 use std::collections::BTreeSet;
+use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -172,6 +173,19 @@ pub fn sockets(pid: Pid) -> BTreeSet<String> {
     let targets = folder.filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
     let names = targets.filter_map(|target| target.into_os_string().into_string().ok());
     names.filter(|name| name.starts_with("socket:")).collect()
+}
+
+/// Whether the process at the other end of this connection over IPv4, on this machine, has read all
+/// that came for it: out of /proc, proc_pid_net(5). On other systems nobody can say, and it is `true`.
+pub fn is_read(client: &TcpStream) -> bool {
+    let Ok(table) = fs::read_to_string("/proc/net/tcp") else { return true };
+    let [here, there] = [client.peer_addr(), client.local_addr()].map(|address| {
+        let port = address.expect("it is connected").port();
+        format!(":{port:04X}")
+    });
+    let rows = table.lines().map(|row| row.split_whitespace().collect::<Vec<_>>());
+    let mut row = rows.filter(|row| row[1].ends_with(&here) && row[2].ends_with(&there));
+    row.next().is_some_and(|row| row[4].ends_with(":00000000"))
 }
 
 /// The process id that `text` is, if it is one.

@@ -5,12 +5,12 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use super::cluster::watchdog;
 use super::process::{output, spawn};
-use super::{Port, is_stopped, until};
+use super::{Port, is_stopped, processes, until};
 
 /// A Redis server that a test has started, on a port of its own. Nobody else on the network can
 /// reach it, and it writes nothing to a disk: once it has ended, it has forgotten all.
@@ -124,6 +124,43 @@ impl Redis {
         keys.retain(|key| !key.is_empty());
         keys.sort();
         keys
+    }
+
+    /// Gives it an order, such as `CONFIG SET maxmemory 1`. Panics where it does not say OK.
+    #[track_caller]
+    pub fn order(&self, command: &str) {
+        let answer = self.cli(&command.split(' ').collect::<Vec<_>>());
+        assert_eq!(answer.first().map(String::as_str), Some("OK"), "{command}: {answer:?}");
+    }
+
+    /// What it answers to this command of the user `name`, whose password is `secret`, as `redis-cli`
+    /// prints it.
+    pub fn answer_to(&self, name: &str, command: &str) -> String {
+        let url = format!("redis://{name}:secret@{}", self.address());
+        let arguments: Vec<&str> = ["-u", &url, "--no-auth-warning", "--raw"]
+            .into_iter()
+            .chain(command.split(' '))
+            .collect();
+        output("redis-cli", &arguments).trim_end().to_owned()
+    }
+
+    /// Has it fail to save the keys that it holds, as where its disk is full: its child that saves
+    /// is killed. From then on it writes no more.
+    pub fn fail_to_save(&self) {
+        self.cli(&["CONFIG", "SET", "save", "3600 1"]);
+        self.order("CONFIG SET stop-writes-on-bgsave-error yes");
+        // Or the child might have ended before it is killed.
+        self.order("CONFIG SET rdb-key-save-delay 60000000");
+        self.cli(&["BGSAVE"]);
+        until("redis-server's child should be killed before it has saved anything", || {
+            let mut children = processes();
+            children.retain(|process| process.parent == self.pid());
+            for child in &children {
+                let _ = kill(child.pid, Signal::SIGKILL);
+            }
+            let news = self.cli(&["INFO", "persistence"]);
+            children.is_empty() && news.iter().any(|it| it == "rdb_last_bgsave_status:err")
+        });
     }
 
     /// The number that is the answer to this command.

@@ -1,10 +1,13 @@
 //! What the steps promise whose primary accepts each connection and hands it to a worker.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
+#[cfg(target_os = "linux")]
+use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
 #[cfg(target_os = "linux")]
 use nix::sys::signal::kill;
@@ -12,9 +15,12 @@ use nix::unistd::Pid;
 
 use super::ends_with_nothing_left;
 use crate::{
-    Cluster, DEADLINE, Ended, OrFail, REQUEST, answer, assert_nothing, assert_says, assert_status,
-    begin_to_connect, connect, is_dead, is_stopped, limit_descriptors, reset, step, until, within,
+    Cluster, Console, DEADLINE, Ended, GREETING, OrFail, REQUEST, answer, any_answer,
+    assert_nothing, assert_says, assert_status, begin_to_connect, connect, is_dead, is_stopped,
+    limit_descriptors, reset, step, until, within,
 };
+#[cfg(target_os = "linux")]
+use crate::{limit_descriptors_softly, step_of_an_ordinary_user};
 
 // Who gets a connection.
 
@@ -128,8 +134,11 @@ pub fn no_stopped_worker_outlives_a_primary_that_was_killed(name: &str) {
         kill(worker, Signal::SIGSTOP).expect("it has just said that it runs");
         until("the worker should be stopped", || is_stopped(worker));
         let start = Instant::now();
-        cluster.send(Signal::SIGKILL, primary.expect("a process id"));
-        until("a stopped worker should end with its primary", || is_dead(worker));
+        let primary = primary.expect("a process id");
+        cluster.send(Signal::SIGKILL, primary);
+        until("a stopped worker should end with its primary", || {
+            is_dead(worker) && is_dead(primary)
+        });
         let took = start.elapsed();
         let port = cluster.port.number;
         TcpListener::bind(("127.0.0.1", port)).or_fail("the port should be free again");
@@ -244,10 +253,270 @@ pub fn a_client_that_resets_its_connection_is_not_worth_a_word(name: &str) {
     );
 }
 
+/// As `curl --data … | head` does, or a proxy: the request is whole, and nothing more will come.
+pub fn who_closes_its_sending_side_is_answered(name: &str) {
+    let cluster = Cluster::start(step(name), 2);
+    for round in 1..=30 {
+        let mut client = connect(cluster.port.number);
+        client.write_all(REQUEST).or_fail("the connection should be open");
+        client.shutdown(Shutdown::Write).or_fail("the connection should be open");
+        answer(&mut client).or_fail(&format!("request {round} of 30 was whole: it should get"));
+    }
+}
+
+/// A worker that answers without having read it would reset the connection, and the client, which is
+/// still sending, might not see the answer.
+pub fn who_sends_three_megabytes_that_nobody_reads_is_answered(name: &str) {
+    let cluster = Cluster::start(step(name), 2);
+    for path in ["/", "/none"] {
+        let mut client = connect(cluster.port.number);
+        let what = format!("POST {path} with three megabytes");
+        let head =
+            format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3000000\r\n\r\n");
+        client.write_all(head.as_bytes()).or_fail(&what);
+        for part in 0..30 {
+            client.write_all(&[b'x'; 100_000]).or_fail(&format!("{what} should be taken"));
+            if part == 0 {
+                // Whether a client sees an answer that comes now is a matter of luck.
+                client.set_read_timeout(Some(10 * SOON)).expect("it is no zero");
+                let is_early = client.peek(&mut [0]).is_ok();
+                assert!(!is_early, "{what} should be read first, but it is answered, or closed");
+            }
+        }
+        client.set_read_timeout(Some(DEADLINE)).expect("it is no zero");
+        any_answer(&mut client).or_fail(&format!("{what} should be answered"));
+    }
+}
+
+/// Without TCP_NODELAY the second answer waits until the client confirms the first, which it does
+/// some 40 ms later, once it has got used to the connection: Nagle's algorithm and delayed
+/// acknowledgments, tcp(7).
+pub fn the_second_of_two_requests_in_one_segment_is_not_late(name: &str) {
+    let cluster = Cluster::start(step(name), 1);
+    within(Duration::from_millis(20), "most times both of two requests should be answered", || {
+        let mut client = connect(cluster.port.number);
+        let mut pair = || {
+            let start = Instant::now();
+            client.write_all(&REQUEST.repeat(2)).or_fail("the connection should be open");
+            let (mut text, mut buffer) = (String::new(), [0; 4096]);
+            while text.matches(GREETING).count() < 2 {
+                let length = client.read(&mut buffer).or_fail("both should be answered");
+                assert_ne!(length, 0, "both requests should be answered, but this is all: {text}");
+                text += &String::from_utf8_lossy(&buffer[..length]);
+            }
+            start.elapsed()
+        };
+        let mut times: Vec<Duration> = (0..40).map(|_| pair()).skip(20).collect();
+        times.sort();
+        times[10]
+    });
+}
+
+// What a worker has, and its children have not.
+
+/// The channel, a connection, the listening socket: whoever had one would keep it open after the
+/// worker's death.
+#[cfg(target_os = "linux")]
+pub fn a_program_that_a_worker_starts_would_inherit_nothing(name: &str) {
+    let cluster = Cluster::start(step(name), 1);
+    let mut client = connect(cluster.port.number);
+    client.write_all(REQUEST).or_fail("the connection should be open");
+    answer(&mut client).or_fail("it should be answered");
+    let worker = cluster.workers[0];
+    let of = |what: &str, number: &str| format!("/proc/{worker}/{what}/{number}");
+    let stdin = std::fs::read_link(of("fd", "0")).expect("a worker has a stdin");
+    assert_eq!(stdin, std::path::Path::new("/dev/null"), "a worker's stdin is its children's, too");
+    for number in crate::descriptors(worker) {
+        let Ok(info) = std::fs::read_to_string(of("fdinfo", &number)) else { continue };
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).expect("flags");
+        let flags = i32::from_str_radix(flags.trim(), 8).expect("they are octal");
+        let target = std::fs::read_link(of("fd", &number)).unwrap_or_default();
+        let target = target.display().to_string();
+        assert!(
+            !target.starts_with("socket:") || flags & nix::libc::O_CLOEXEC != 0,
+            "descriptor {number} of a worker, {target}, should be close-on-exec"
+        );
+    }
+}
+
+/// `nohup` starts a program with this signal ignored.
+pub fn a_hup_that_was_ignored_at_the_start_stays_ignored(name: &str) {
+    let mut command = step(name);
+    command.env("WORKERS", "1");
+    let mut cluster = Cluster::spawn_ignoring(command, Console::Read, &[Signal::SIGHUP]);
+    cluster.introduced();
+    cluster.started();
+    cluster.send_to_all(Signal::SIGHUP).or_fail("it should run");
+    for _ in 0..3 {
+        cluster.assert_answers();
+    }
+    cluster.send(Signal::SIGTERM, cluster.primary);
+    let Ended { status, .. } = cluster.wait_for_end();
+    let code = status.code();
+    assert!(matches!(code, Some(0 | 143)), "TERM should end it all the same, but: {status}");
+}
+
+// What the kernel refuses.
+
+/// The kernel sends no descriptor where those of one user that are on their way, sent and not yet
+/// taken, are more than a process may have open, unix(7): ETOOMANYREFS. That is no news of the
+/// worker, which is as free as before.
+#[cfg(target_os = "linux")]
+pub fn a_connection_that_cannot_be_sent_is_answered_once_it_can(name: &str) {
+    let mut command = limit_descriptors(step_of_an_ordinary_user(name), 64);
+    command.env("WORKERS", "2");
+    let mut cluster = Cluster::start(command, 2);
+    let on_their_way = DescriptorsOnTheirWay::send(200);
+    let mut clients = [(); 4].map(|()| connect(cluster.port.number));
+    for client in &mut clients {
+        client.write_all(REQUEST).or_fail("the connection should be open");
+    }
+    for client in &mut clients {
+        assert!(!is_answered_within(client, 4 * SOON), "this test should have seen a send fail");
+    }
+    drop(on_their_way);
+    for client in &mut clients {
+        answer(client).or_fail("who waited while nothing could be sent should be answered now");
+    }
+    for _ in 0..4 {
+        cluster.assert_answers();
+    }
+    assert_nothing(cluster.end().stderr.lines(), "nothing is wrong with it");
+}
+
+/// Descriptors that the user of [`step_of_an_ordinary_user`] has sent and nobody has taken.
+#[cfg(target_os = "linux")]
+struct DescriptorsOnTheirWay {
+    _channels: Vec<(UnixDatagram, UnixDatagram)>,
+}
+
+#[cfg(target_os = "linux")]
+impl DescriptorsOnTheirWay {
+    fn send(count: usize) -> DescriptorsOnTheirWay {
+        use nix::libc::{SYS_setresuid, syscall};
+        use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+        use std::os::fd::AsRawFd;
+
+        // The user of a thread is its own, so that of the other tests stays.
+        let send = move || {
+            if crate::is_root() {
+                let nobody = crate::NOBODY;
+                // SAFETY: it changes the user of this thread alone, setresuid(2), "C library/kernel
+                // differences".
+                assert_eq!(
+                    unsafe { syscall(SYS_setresuid, nobody, nobody, nobody) },
+                    0,
+                    "setresuid"
+                );
+            }
+            let mut channels = Vec::new();
+            for _ in 0..count {
+                let channel = UnixDatagram::pair().expect("descriptors are left");
+                let descriptor = [channel.0.as_raw_fd()];
+                let message = [ControlMessage::ScmRights(&descriptor)];
+                let text = [std::io::IoSlice::new(b"x")];
+                sendmsg::<()>(descriptor[0], &text, &message, MsgFlags::empty(), None)
+                    .or_fail("this test's own limit of descriptors should be higher");
+                channels.push(channel);
+            }
+            channels
+        };
+        DescriptorsOnTheirWay { _channels: std::thread::spawn(send).join().expect("it sends") }
+    }
+}
+
+/// The soft limit of descriptors is one for programs that use select(2). Who may have more, takes
+/// more, as Node does.
+#[cfg(target_os = "linux")]
+pub fn more_workers_can_be_had_than_the_soft_limit_has_descriptors_for(name: &str) {
+    let mut command = step(name);
+    command.env("WORKERS", "60");
+    let mut cluster = Cluster::spawn(limit_descriptors_softly(command, 64), Console::Read);
+    cluster.introduced();
+    for _ in 0..60 {
+        cluster.started();
+    }
+    cluster.assert_answers();
+    assert_nothing(cluster.end().stderr.lines(), "stderr should be empty");
+}
+
+// A console that stands still.
+
+/// As after Ctrl-S in a terminal: whoever prints a line, waits. Here stdout is a pipe that is full.
+pub fn a_console_that_stands_still_stops_nobody(name: &str) {
+    let (mut reader, mut full) = crate::process::pipe();
+    let mut command = step(name);
+    command.env("WORKERS", "2");
+    fill(&mut full);
+    let cluster = Cluster::spawn(command, Console::Own(full.into()));
+    until("two workers should answer all clients", || cluster.children().len() == 2);
+    for _ in 0..2 {
+        answers_in_time(&cluster);
+    }
+    let worker = cluster.children()[0].pid;
+    cluster.send(Signal::SIGKILL, worker);
+    until("another worker should take its place", || {
+        let children: Vec<Pid> = cluster.children().iter().map(|child| child.pid).collect();
+        children.len() == 2 && !children.contains(&worker)
+    });
+    for _ in 0..4 {
+        answers_in_time(&cluster);
+    }
+    fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("it is ours");
+    let mut console = Vec::new();
+    until("once it is read again, the console should have all lines", || {
+        let _ = reader.read_to_end(&mut console);
+        let text = String::from_utf8_lossy(&console);
+        let told = format!("{worker}번 워커가 종료되었습니다\ncode null signal SIGKILL\n");
+        // The one that was killed had not got so far.
+        text.contains(&told) && text.matches("번 워커 실행\n").count() == 2
+    });
+}
+
+/// What it takes to print is no part of a worker's life.
+pub fn where_its_console_stands_still_it_gives_up_all_the_same(name: &str) {
+    let (_reader, mut full) = crate::process::pipe();
+    let mut command = step(name);
+    command.env("WORKERS", "1").env("MAX_FAILURES", "2");
+    fill(&mut full);
+    let mut cluster = Cluster::spawn(command, Console::Own(full.into()));
+    for _ in 0..2 {
+        let mut worker = None;
+        until("a worker should have been started", || {
+            worker = cluster.children().first().map(|child| child.pid);
+            worker.is_some_and(|worker| !is_dead(worker)) || is_dead(cluster.primary)
+        });
+        let worker = worker.expect("a worker should have been started, but its primary is dead");
+        cluster.send(Signal::SIGKILL, worker);
+        until("a worker that was killed should be dead", || is_dead(worker));
+    }
+    let Ended { status, stderr, .. } = cluster.wait_for_end();
+    let why = "so many workers in a row lived less than a second";
+    assert_says(&stderr, &format!("Error: MAX_FAILURES=2: {why}\n"));
+    assert_status(status, 1);
+}
+
+/// Writes to a pipe until it takes no more.
+fn fill(pipe: &mut std::io::PipeWriter) {
+    let set = |flags| fcntl(&*pipe, FcntlArg::F_SETFL(flags)).expect("it is ours");
+    set(OFlag::O_NONBLOCK);
+    let mut filler = &*pipe;
+    while filler.write(&[b'.'; 4096]).is_ok() {}
+    while filler.write(b".").is_ok() {}
+    set(OFlag::empty());
+}
+
+/// A worker's own first line may keep it for a second.
+fn answers_in_time(cluster: &Cluster) {
+    let mut client = connect(cluster.port.number);
+    client.write_all(REQUEST).or_fail("the connection should be open");
+    answer(&mut client).or_fail("the console stands still, and who asks should be answered");
+}
+
 /// A glance at a connection, for those that are looked at again and again.
 pub(super) const SOON: Duration = Duration::from_millis(5);
 
-pub(super) fn stop(cluster: &Cluster, workers: &[Pid]) {
+pub fn stop(cluster: &Cluster, workers: &[Pid]) {
     for worker in workers {
         cluster.send(Signal::SIGSTOP, *worker);
     }

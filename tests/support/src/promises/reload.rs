@@ -9,25 +9,22 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use nix::libc;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use super::handoff::{SOON, is_answered_within, stop};
+use super::load::Load;
 use super::supervise::{
     A_LIFE, FINISHED, KILLED, LIMIT, REST, asks, asks_half, at_the_limit, ends_in_order,
     is_answered_for_the_last_time,
 };
-use crate::process::spawn;
 use crate::{
-    Cluster, Ended, Installed, OrFail, REQUEST, answer, assert_deaths, assert_nothing, assert_says,
-    assert_status, connect, descriptors, is_dead, pid, root, side_by_side, step, until,
+    Cluster, Ended, Installed, OrFail, answer, assert_deaths, assert_nothing, assert_says,
+    assert_status, descriptors, is_dead, pid, root, side_by_side, step, until,
 };
 
 /// How long a new worker may take until it is ready.
@@ -113,202 +110,39 @@ impl Wanted {
     }
 }
 
-/// Reloads a new cluster twenty times under the load that `begin` returns, each time once all is
-/// `busy`. Returns the load; dropping its guard has ended it.
-fn reloads_under_load<Load>(
-    name: &str,
-    begin: impl FnOnce(u16) -> Load,
-    busy: impl Fn(&Load, &Cluster),
-    end: impl FnOnce(Load),
-) {
-    let mut cluster = Cluster::start(step(name), 2);
-    cluster.assert_answers();
-    let before = descriptors(cluster.primary).len();
-    let load = begin(cluster.port.number);
-    for _ in 0..TIMES {
-        busy(&load, &cluster);
-        reload(&mut cluster);
-    }
-    end(load);
-    settled(&cluster, 2);
-    until("the primary should hold the descriptors it began with, and no more", || {
-        descriptors(cluster.primary).len() <= before
-    });
-    let start = Instant::now();
-    cluster.send(Signal::SIGTERM, cluster.primary);
-    ends_in_order(&mut cluster, start);
-}
-
 /// Each request is answered whole. Half of the clients keep their connection for as long as they
 /// may, the others take one for each request. More of it, at the least this for each half:
 ///
 /// ```text
-/// RELOADS=100 REQUESTS=1000000 cargo test --release --features beyond --test 07_reload \
+/// RELOADS=100 REQUESTS=1000000 cargo test --release --features part-two --test 12_reload \
 ///     twenty_reloads_under_load -- --nocapture
 /// ```
 pub fn twenty_reloads_under_load_lose_no_request(name: &str) {
     let wanted = Wanted::read();
     let (mut reloads, mut kept, mut single) = (0, 0, 0);
     while !wanted.is_done(reloads, kept.min(single)) {
-        let load = Clients::default();
-        let clients = &load;
-        thread::scope(|scope| {
-            let begin = |port| {
-                for _ in 0..4 {
-                    scope.spawn(move || clients.keep_a_connection(port));
-                    scope.spawn(move || clients.take_one_each(port));
-                }
-                // However this ends, they end too.
-                EndOf(clients)
-            };
-            let busy = |load: &EndOf, _: &Cluster| load.0.are_answered();
-            reloads_under_load(name, begin, busy, drop);
+        let mut cluster = Cluster::start(step(name), 2);
+        cluster.assert_answers();
+        let before = descriptors(cluster.primary).len();
+        let (load, clients) = (Load::default(), (4, 4));
+        load.during(cluster.port.number, clients, || {
+            for _ in 0..TIMES {
+                load.is_answered(clients);
+                reload(&mut cluster);
+            }
         });
         reloads += TIMES;
-        kept += load.kept.into_inner();
-        single += load.single.into_inner();
+        kept += load.kept.load(Ordering::Relaxed);
+        single += load.single.load(Ordering::Relaxed);
         println!("{reloads} reloads; answered: {kept} on connections kept, {single} on one each");
-        let lost = load.lost.into_inner().unwrap();
-        assert_nothing(&lost, "every request should be answered whole, but these got that");
-    }
-}
-
-/// The same with wrk, and with the same settings for more of it.
-pub fn twenty_reloads_under_wrk_lose_no_request(name: &str) {
-    let wanted = Wanted::read();
-    for (kind, header) in [("connections kept", "X: y"), ("one each", "Connection: close")] {
-        let (mut reloads, mut requests) = (0, 0);
-        while !wanted.is_done(reloads, requests) {
-            let fresh = descriptors(Cluster::start(step(name), 1).workers[0]).len();
-            let busy = |_: &Wrk, cluster: &Cluster| {
-                until("the workers should have connections", || {
-                    cluster.workers.iter().any(|worker| descriptors(*worker).len() > fresh)
-                });
-            };
-            let end = |wrk: Wrk| requests += wrk.end();
-            reloads_under_load(name, |port| Wrk::start(port, header), busy, end);
-            reloads += TIMES;
-            println!("{reloads} reloads; wrk was answered: {requests} on {kind}");
-        }
-    }
-}
-
-#[derive(Default)]
-struct Clients {
-    end: AtomicBool,
-    /// How many requests were answered on connections that were kept, and on one each.
-    kept: AtomicUsize,
-    single: AtomicUsize,
-    /// What those got that were not answered.
-    lost: Mutex<Vec<String>>,
-}
-
-impl Clients {
-    /// Waits until some more of either kind are answered.
-    fn are_answered(&self) {
-        let answered = || [&self.kept, &self.single].map(|count| count.load(Ordering::Relaxed));
-        let before = answered();
-        until("clients of both kinds should be answered", || {
-            answered().iter().zip(before).all(|(now, before)| *now >= before + 20)
+        load.assert_lost_to_kills_alone(0);
+        settled(&cluster, 2);
+        until("the primary should hold the descriptors it began with, and no more", || {
+            descriptors(cluster.primary).len() <= before
         });
-    }
-
-    /// As a client should, RFC 9112, 9.6: it asks no more on a connection once it is told of its end.
-    fn keep_a_connection(&self, port: u16) {
-        let mut connection = None;
-        while !self.end.load(Ordering::Relaxed) {
-            let (client, answered) =
-                connection.get_or_insert_with(|| (connect(port), Instant::now()));
-            let _ = client.write_all(REQUEST);
-            // A machine that is too busy to run this client makes it one that keeps an idle
-            // connection: it may find it closed, and a new one has to do.
-            let was_idle = answered.elapsed() > A_LIFE / 2;
-            match answer(client) {
-                Ok(answer) if answer.is_the_last() => {
-                    self.kept.fetch_add(1, Ordering::Relaxed);
-                    self.nothing_more_comes(client);
-                    connection = None;
-                }
-                Ok(_) => {
-                    self.kept.fetch_add(1, Ordering::Relaxed);
-                    *answered = Instant::now();
-                }
-                Err(instead) => {
-                    if !was_idle {
-                        self.lost.lock().unwrap().push(format!("on one that was kept: {instead}"));
-                    }
-                    connection = None;
-                }
-            }
-        }
-    }
-
-    fn take_one_each(&self, port: u16) {
-        while !self.end.load(Ordering::Relaxed) {
-            let mut client = connect(port);
-            let asked = client.write_all(ONE_REQUEST);
-            match answer(&mut client) {
-                Ok(_) => {
-                    self.single.fetch_add(1, Ordering::Relaxed);
-                    self.nothing_more_comes(&mut client);
-                }
-                Err(instead) => {
-                    let instead = format!("on one of its own: {instead}, asked: {asked:?}");
-                    self.lost.lock().unwrap().push(instead);
-                }
-            }
-        }
-    }
-
-    fn nothing_more_comes(&self, client: &mut TcpStream) {
-        let end = client.read(&mut [0]);
-        if !matches!(end, Ok(0)) {
-            self.lost.lock().unwrap().push(format!("after the last answer: {end:?}"));
-        }
-    }
-}
-
-const ONE_REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-
-struct EndOf<'a>(&'a Clients);
-
-impl Drop for EndOf<'_> {
-    fn drop(&mut self) {
-        self.0.end.store(true, Ordering::Relaxed);
-    }
-}
-
-/// wrk, with 32 connections. Dropping it ends it.
-struct Wrk(Child);
-
-impl Wrk {
-    fn start(port: u16, header: &str) -> Wrk {
-        let mut command = Command::new("wrk");
-        command.args(["--threads", "1", "--connections", "32", "--duration", "60s"]);
-        command.args(["--timeout", "10s", "--header", header]);
-        command.arg(format!("http://127.0.0.1:{port}/")).stdout(Stdio::piped());
-        Wrk(spawn(&mut command, &[]).expect("wrk runs"))
-    }
-
-    /// Ends it by Ctrl-C, and reads from its report how many requests were answered. Panics where it
-    /// tells of one that was not.
-    fn end(mut self) -> usize {
-        kill(Pid::from_raw(self.0.id() as i32), Signal::SIGINT).expect("it is ours to wait for");
-        let mut report = String::new();
-        let mut stdout = self.0.stdout.take().expect("it is a pipe");
-        stdout.read_to_string(&mut report).expect("wrk reports");
-        let bad = report.contains("Socket errors") || report.contains("Non-2xx");
-        assert!(!bad, "wrk should have no error to report:\n{report}");
-        let requests = report.split_once(" requests in").map(|(before, _)| before);
-        let requests = requests.and_then(|it| it.split_whitespace().last()?.parse().ok());
-        requests.unwrap_or_else(|| panic!("wrk should tell of requests:\n{report}"))
-    }
-}
-
-impl Drop for Wrk {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let start = Instant::now();
+        cluster.send(Signal::SIGTERM, cluster.primary);
+        ends_in_order(&mut cluster, start);
     }
 }
 
@@ -703,17 +537,62 @@ pub fn hung_up_during_a_reload_it_begins_anew_for_all(name: &str) {
     assert_nothing(cluster.stderr().lines(), "stderr should be empty");
 }
 
+/// The new one hangs, and the program has been mended since: nobody should have to wait for it.
+pub fn hung_up_while_a_new_worker_hangs_it_forgets_that_one_and_reloads_at_once(name: &str) {
+    let program = Installed::new(name);
+    let mut cluster = Cluster::start(program.command(), 2);
+    let old = finished(&cluster.workers);
+    program.replace_by_script("echo \"$$ waits\"\nexec sleep 60");
+    hang_up(&cluster);
+    let hangs = who(&cluster.line(), "waits");
+    program.replace_by(&built(name));
+    let start = Instant::now();
+    hang_up(&cluster);
+    assert_deaths(&cluster.news(2, 2, 0).0, &old);
+    let took = start.elapsed();
+    assert!(took < READY, "both workers should be new at once, but that took {took:?}");
+    assert_nothing(cluster.stderr().lines(), "no reload should have been called off");
+    // The forgotten one is told to finish, and does not hear it.
+    let death = cluster.next_line(2 * LIMIT);
+    assert_eq!(death, Some(format!("{hangs}번 워커가 종료되었습니다")), "it should be killed");
+    assert_says(&cluster.line(), KILLED);
+    settled(&cluster, 2);
+}
+
+/// As by `pkill -HUP`, pressed twice: the second one reaches a new worker that has no handlers yet,
+/// here as soon as it runs the program.
+#[cfg(target_os = "linux")]
+pub fn hung_up_itself_before_it_has_handlers_a_new_worker_lives(name: &str) {
+    let runs = |pid: &Pid| {
+        let variables = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        variables.split(|byte| *byte == 0).any(|it| it.starts_with(b"CLUSTER_WORKER="))
+    };
+    let mut cluster = Cluster::start(step(name), 2);
+    for _ in 0..20 {
+        let old = cluster.workers.clone();
+        hang_up(&cluster);
+        let start = Instant::now();
+        let new = loop {
+            let mut children = cluster.children().into_iter().map(|child| child.pid);
+            if let Some(new) = children.find(|pid| !old.contains(pid) && runs(pid)) {
+                break new;
+            }
+            assert!(start.elapsed() < READY, "a new worker should have been started");
+        };
+        let _ = cluster.try_send(Signal::SIGHUP as i32, new);
+        assert_deaths(&cluster.news(2, 2, 0).0, &finished(&old));
+    }
+    assert_nothing(cluster.stderr().lines(), "no reload should have been called off");
+}
+
 pub fn fifty_hang_ups_in_a_burst_leave_the_right_number(name: &str) {
     let program = Installed::new(name);
     let mut cluster = Cluster::start(program.command(), 2);
     cluster.assert_answers();
     let before = descriptors(cluster.primary).len();
-    let (clients, port) = (Clients::default(), cluster.port.number);
-    thread::scope(|scope| {
-        scope.spawn(|| clients.keep_a_connection(port));
-        scope.spawn(|| clients.take_one_each(port));
-        let _end = EndOf(&clients);
-        clients.are_answered();
+    let (load, clients) = (Load::default(), (1, 1));
+    load.during(cluster.port.number, clients, || {
+        load.is_answered(clients);
         for _ in 0..50 {
             hang_up(&cluster);
         }
@@ -738,9 +617,9 @@ pub fn fifty_hang_ups_in_a_burst_leave_the_right_number(name: &str) {
                 && workers.iter().all(|worker| new.contains(worker))
                 && cluster.children().len() == 2
         });
-        clients.are_answered();
+        load.is_answered(clients);
     });
-    assert_nothing(clients.lost.into_inner().unwrap(), "every request should be answered");
+    load.assert_lost_to_kills_alone(0);
     settled(&cluster, 2);
     until("the primary should hold the descriptors it began with, and no more", || {
         descriptors(cluster.primary).len() <= before
@@ -850,8 +729,6 @@ macro_rules! promises_of_every_reload {
     ($step:literal $(, $needs:ident)?) => {
         $crate::promises! { $step $(, $needs)?:
             twenty_reloads_under_load_lose_no_request
-            #[ignore = "needs wrk"]
-            twenty_reloads_under_wrk_lose_no_request
             a_worker_that_is_reloaded_finishes_what_it_has_and_gets_no_more
 
             the_new_workers_run_the_program_that_is_on_the_disk
@@ -863,6 +740,9 @@ macro_rules! promises_of_every_reload {
 
             an_old_worker_stays_until_a_new_one_is_ready
             hung_up_during_a_reload_it_begins_anew_for_all
+            hung_up_while_a_new_worker_hangs_it_forgets_that_one_and_reloads_at_once
+            #[cfg(target_os = "linux")] // /proc says which program it runs.
+            hung_up_itself_before_it_has_handlers_a_new_worker_lives
             hung_up_together_with_its_workers_it_reloads_and_they_finish
             fifty_hang_ups_in_a_burst_leave_the_right_number
             terminated_during_a_reload_it_ends_in_order

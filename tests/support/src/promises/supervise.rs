@@ -8,19 +8,22 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{iter, mem, thread};
 
 use nix::sys::signal::Signal;
+#[cfg(target_os = "linux")]
+use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
 use super::handoff::{SOON, is_answered_within, stop};
+use super::load::Load;
 use super::refuses;
 use crate::{
     Cluster, Console, Ended, Installed, OrFail, REQUEST, answer, assert_deaths, assert_nothing,
-    assert_says, assert_status, connect, descriptors, is_dead, is_stopped, limit_descriptors,
-    limit_processes, side_by_side, step, step_of_an_ordinary_user, until, within,
+    assert_says, assert_status, connect, descriptors, is_dead, is_read, is_stopped,
+    limit_descriptors, limit_processes, side_by_side, step, step_of_an_ordinary_user, until,
+    within,
 };
 
 /// How long a worker may take to finish, and the primary to end.
@@ -35,8 +38,8 @@ fn pauses() -> impl Iterator<Item = Duration> {
     seconds.map(|pause: f64| Duration::from_secs_f64(pause.min(15.0)))
 }
 
-/// By how much something may be late that should happen at once, or after a pause: a busy machine
-/// may need it. The pauses that are told apart by it differ by more.
+/// By how much something may be late that should happen at once, or after a pause, beside the time
+/// that a start takes at that moment. The pauses that are told apart by it differ by more.
 const LATE: Duration = Duration::from_millis(300);
 
 /// [`within`], where each of several times is the fastest of all rounds by itself. The error of a
@@ -81,9 +84,11 @@ pub(super) const KILLED: &str = "code null signal SIGKILL";
 /// its place, once for each of `pauses`. Each lives for `life` at least.
 ///
 /// Returns the time from which on the last of them may have been born, and by how much each pause
-/// was too long. The error is the time that one may have lived who should have died young.
+/// was too long, beside the time that a start takes. The error is the time that one may have lived
+/// who should have died young.
 fn die_young_in_a_row(
     cluster: &mut Cluster,
+    a_start: Duration,
     mut born: Instant,
     life: Duration,
     pauses: impl Iterator<Item = Duration>,
@@ -101,7 +106,7 @@ fn die_young_in_a_row(
              {took:?}",
             at + 1
         );
-        late.push(took - pause);
+        late.push((took - pause).saturating_sub(a_start));
         born = sent + pause;
     }
     Ok((born, late))
@@ -117,7 +122,8 @@ pub fn the_pause_grows_by_half_with_each_worker_in_a_row_that_died_young(name: &
     each_within(LATE, "a pause should be over, once it may be,", || {
         let born = Instant::now();
         let mut cluster = Cluster::start(step(name), 1);
-        let row = die_young_in_a_row(&mut cluster, born, Duration::ZERO, pauses().take(7));
+        let start = born.elapsed();
+        let row = die_young_in_a_row(&mut cluster, start, born, Duration::ZERO, pauses().take(7));
         cluster.assert_answers();
         row.map(|(_, late)| late)
     });
@@ -130,18 +136,20 @@ pub fn a_worker_that_lived_for_a_second_is_replaced_at_once_and_the_pauses_begin
         command.env("MAX_FAILURES", "6");
         let born = Instant::now();
         let mut cluster = Cluster::start(command, 1);
+        let start = born.elapsed();
         let more_than_half = A_LIFE.mul_f64(0.6);
         let (born, before) =
-            die_young_in_a_row(&mut cluster, born, more_than_half, pauses().take(2))?;
+            die_young_in_a_row(&mut cluster, start, born, more_than_half, pauses().take(2))?;
         let more = pauses().skip(2).take(2);
-        let (_, more) = die_young_in_a_row(&mut cluster, born, Duration::ZERO, more)?;
+        let (_, more) = die_young_in_a_row(&mut cluster, start, born, Duration::ZERO, more)?;
         live_for(A_LIFE);
         let (worker, sent) = (cluster.workers[0], Instant::now());
         cluster.send(Signal::SIGKILL, worker);
         cluster.dies(worker, KILLED);
         cluster.started();
-        let at_once = sent.elapsed();
-        let (_, after) = die_young_in_a_row(&mut cluster, sent, Duration::ZERO, pauses().take(3))?;
+        let at_once = sent.elapsed().saturating_sub(start);
+        let after = pauses().take(3);
+        let (_, after) = die_young_in_a_row(&mut cluster, start, sent, Duration::ZERO, after)?;
         Ok([before, more, vec![at_once], after].concat())
     };
     each_within(LATE, "the pauses should be none, and then the first ones again, and over", round);
@@ -299,7 +307,7 @@ pub(super) fn ends_in_order(cluster: &mut Cluster, start: Instant) -> Duration {
 }
 
 /// A client that has asked.
-pub(super) fn asks(cluster: &Cluster) -> TcpStream {
+pub fn asks(cluster: &Cluster) -> TcpStream {
     let mut client = connect(cluster.port.number);
     client.write_all(REQUEST).or_fail("the connection should be open");
     client
@@ -323,7 +331,9 @@ pub(super) fn asks_half(cluster: &Cluster, worker: Pid) -> TcpStream {
         }
         descriptors(worker).len() > before
     });
-    client.expect("it has just connected")
+    let client = client.expect("it has just connected");
+    until("the worker should read the first half", || is_read(&client));
+    client
 }
 
 #[track_caller]
@@ -358,26 +368,49 @@ fn ends_in_order_at_once(name: &str, end: impl Fn(&Cluster)) {
     });
 }
 
-/// From 07 on this means something else.
+/// From 12 on this means something else.
 pub fn hung_up_it_ends_in_order(name: &str) {
     ends_in_order_at_once(name, |cluster| cluster.send(Signal::SIGHUP, cluster.primary));
     finishes_fifty_requests(name, |cluster| cluster.send(Signal::SIGHUP, cluster.primary));
 }
 
-pub fn terminated_it_finishes_fifty_requests_and_refuses_new_ones(name: &str) {
-    finishes_fifty_requests(name, ENDS[0]);
+pub fn told_to_end_it_finishes_fifty_requests_and_refuses_new_ones(name: &str) {
+    for end in ENDS {
+        finishes_fifty_requests(name, end);
+    }
 }
 
-pub fn interrupted_it_finishes_fifty_requests_and_refuses_new_ones(name: &str) {
-    finishes_fifty_requests(name, ENDS[1]);
+/// What a worker has is finished: here, requests that have been sent by half.
+pub fn told_to_end_it_answers_what_has_begun(name: &str) {
+    for end in ENDS {
+        let mut cluster = Cluster::start(step(name), 2);
+        let workers = cluster.workers.clone();
+        let mut clients: Vec<TcpStream> =
+            (0..10).map(|at| asks_half(&cluster, workers[at % 2])).collect();
+        let start = Instant::now();
+        end(&cluster);
+        until_nobody_is_let_in(&cluster);
+        for (at, client) in clients.iter_mut().enumerate() {
+            client.write_all(REST).or_fail("the connection should be open");
+            answer(client).or_fail(&format!("request {} of 10 should be answered", at + 1));
+        }
+        drop(clients);
+        ends_in_order(&mut cluster, start);
+    }
 }
 
-pub fn terminated_with_its_workers_it_finishes_fifty_requests(name: &str) {
-    finishes_fifty_requests(name, ENDS[2]);
-}
-
-pub fn interrupted_with_its_workers_it_finishes_fifty_requests(name: &str) {
-    finishes_fifty_requests(name, ENDS[3]);
+/// Linux ends a worker with its primary in any case. Where it has to see that for itself, it goes on
+/// looking while it finishes.
+pub fn no_worker_that_finishes_outlives_a_primary_that_was_killed(name: &str) {
+    let mut cluster = Cluster::start(step(name), 1);
+    let worker = cluster.workers[0];
+    let _client = asks_half(&cluster, worker);
+    cluster.send(Signal::SIGTERM, cluster.primary);
+    until_nobody_is_let_in(&cluster);
+    assert!(!is_dead(worker), "it has a request to finish");
+    cluster.send(Signal::SIGKILL, cluster.primary);
+    until("the worker should end with its primary", || is_dead(worker));
+    cluster.wait_for_end();
 }
 
 /// Half of them are at a worker and have asked for one half, the others ask while all are stopped.
@@ -489,6 +522,26 @@ pub(super) fn is_answered_for_the_last_time(client: &mut TcpStream) {
     assert_eq!(client.read(&mut [0]).ok(), Some(0), "the last answer should be the last");
 }
 
+/// What comes within half a second of the first signal is the first.
+const ONE_SIGNAL: Duration = Duration::from_millis(500);
+
+/// `timeout` sends one to the primary and one to its group; a script may send INT and TERM.
+pub fn two_signals_at_once_are_one(name: &str) {
+    for second in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut cluster = Cluster::start(step(name), 2);
+        let mut client = asks_half(&cluster, cluster.workers[0]);
+        let start = Instant::now();
+        cluster.send(Signal::SIGTERM, cluster.primary);
+        cluster.send_to_all(second).or_fail("one signal should not end it at once");
+        until_nobody_is_let_in(&cluster);
+        until("half a second should be over", || start.elapsed() > ONE_SIGNAL);
+        client.write_all(REST).or_fail("the connection should be open");
+        answer(&mut client).or_fail("what had begun when both signals came should be answered");
+        drop(client);
+        ends_in_order(&mut cluster, start);
+    }
+}
+
 pub fn the_second_ctrl_c_ends_all_at_once(name: &str) {
     use Signal::{SIGINT, SIGTERM};
     for (first, second) in [(SIGINT, SIGINT), (SIGTERM, SIGTERM), (SIGTERM, SIGINT)] {
@@ -497,8 +550,10 @@ pub fn the_second_ctrl_c_ends_all_at_once(name: &str) {
             let workers = cluster.workers.clone();
             let mut clients = [asks_half(&cluster, workers[0]), connect(cluster.port.number)];
             stop(&cluster, &workers[1..]);
+            let first_came = Instant::now();
             cluster.send_to_all(first).or_fail("the program should run");
             until_nobody_is_let_in(&cluster);
+            until("half a second should be over", || first_came.elapsed() > ONE_SIGNAL + LATE);
             let start = Instant::now();
             cluster.send_to_all(second).or_fail("the first signal should not end it");
             let Ended { status, lines, stderr } = cluster.wait_for_end();
@@ -534,7 +589,9 @@ pub fn told_to_end_during_a_pause_it_ends_at_once_where_nobody_waits(name: &str)
     let round = || {
         let born = Instant::now();
         let mut cluster = Cluster::start(step(name), 1);
-        let (born, _) = die_young_in_a_row(&mut cluster, born, Duration::ZERO, pauses().take(5))?;
+        let row = pauses().take(5);
+        let (born, _) =
+            die_young_in_a_row(&mut cluster, Duration::ZERO, born, Duration::ZERO, row)?;
         let worker = cluster.workers[0];
         dies_young(&mut cluster, worker, born)?;
         let start = Instant::now();
@@ -566,6 +623,31 @@ pub fn told_to_end_during_a_pause_it_answers_who_waits_and_then_ends(name: &str)
     ends_in_order(&mut cluster, start);
 }
 
+/// Nobody is left who could take what waits. So nobody waits for that.
+pub fn where_every_place_is_given_up_it_ends_without_delay(name: &str) {
+    let round = || {
+        let mut command = step(name);
+        command.env("MAX_FAILURES", "1");
+        let born = Instant::now();
+        let mut cluster = Cluster::start(command, 1);
+        let worker = cluster.workers[0];
+        stop(&cluster, &[worker]);
+        let clients = [asks(&cluster), asks(&cluster)];
+        let start = Instant::now();
+        dies_young(&mut cluster, worker, born)?;
+        let Ended { status, lines, stderr } = cluster.wait_for_end_within(2 * LIMIT);
+        let took = start.elapsed();
+        drop(clients);
+        assert_nothing(&lines, "no worker should have come in its place");
+        assert_says(&stderr, &too_many(1));
+        assert_status(status, 1);
+        Ok(took)
+    };
+    within(A_LIFE, "where every place has been given up, all should end", || {
+        round().unwrap_or_else(|life: Duration| life)
+    });
+}
+
 /// In a namespace of its own the primary is process 1, as in a container: there a signal for which
 /// a process has no handler does nothing.
 #[cfg(target_os = "linux")]
@@ -595,9 +677,12 @@ pub fn as_process_1_it_ends_in_order_by_term_and_by_ctrl_c(name: &str) {
 
 /// Each of these takes ten seconds: side by side, all of them do.
 pub fn after_ten_seconds_nothing_is_waited_for_any_longer(name: &str) {
+    let all = [half_a_request_is_cut, a_stopped_worker_is_cut];
+    side_by_side(all, |promise: fn(&str)| promise(name));
+}
+
+pub fn after_ten_seconds_a_worker_that_was_told_to_go_is_killed(name: &str) {
     let all = [
-        half_a_request_is_cut,
-        a_stopped_worker_is_cut,
         a_worker_that_was_told_to_go_is_killed_and_its_client_is_cut,
         a_stopped_worker_that_was_told_to_go_is_killed_and_its_client_answered_by_another,
     ];
@@ -785,20 +870,46 @@ pub fn there_are_never_more_than_1024_workers(name: &str) {
     assert_eq!(cluster.children().len(), 1_023, "one should have gone");
 }
 
+/// Such a terminal stops whoever prints in the background, by SIGTTOU. Here that signal means one
+/// worker fewer, so a line would cost a worker.
+#[cfg(target_os = "linux")]
+pub fn in_the_background_of_a_terminal_its_lines_cost_no_worker(name: &str) {
+    let mut command = Command::new("script");
+    let step = step(name);
+    let job = format!("set -m; stty tostop -opost; {:?} & wait", step.get_program());
+    command.args(["--quiet", "--return", "--command", &job, "/dev/null"]).env("WORKERS", "3");
+    command.env("SHELL", "/bin/sh");
+    let mut cluster = Cluster::spawn(command, Console::Read);
+    let line = cluster.line();
+    let primary = line.strip_prefix("마스터 프로세스 아이디: ").and_then(crate::pid);
+    let primary = primary.expect("the first line should be the primary's");
+    let children = || crate::processes().into_iter().filter(|it| it.parent == primary).count();
+    for _ in 0..3 {
+        cluster.started();
+    }
+    let worker = cluster.workers[0];
+    for _ in 0..3 {
+        cluster.assert_answers();
+    }
+    kill(worker, Signal::SIGKILL).expect("it has just said that it runs");
+    cluster.dies(worker, KILLED);
+    cluster.started();
+    assert_eq!(children(), 3, "no line should have cost a worker");
+    kill(primary, Signal::SIGTERM).expect("it has just printed a line");
+    cluster.news(0, 3, 0);
+    cluster.wait_for_end();
+}
+
 // Under load.
 
-/// Clients ask all the time, one over a new connection each time, one over a connection for as long
-/// as it is kept, while workers come and go.
+/// Clients ask all the time, over connections that they keep and over new ones, while workers come
+/// and go.
 pub fn while_workers_come_and_go_under_load_no_request_is_lost(name: &str) {
     let mut cluster = Cluster::start(step(name), 2);
     cluster.assert_answers();
     let before = descriptors(cluster.primary).len();
-    let (load, port) = (Load::default(), cluster.port.number);
-    thread::scope(|scope| {
-        scope.spawn(|| load.ask_all_the_time(port, false));
-        scope.spawn(|| load.ask_all_the_time(port, true));
-        // However this ends, they end too.
-        let _end = EndOf(&load);
+    let load = Load::default();
+    load.during(cluster.port.number, (1, 1), || {
         for _ in 0..100 {
             one_more(&mut cluster);
             // Those of the start may have been started in another order than they have said so.
@@ -806,11 +917,7 @@ pub fn while_workers_come_and_go_under_load_no_request_is_lost(name: &str) {
             cluster.one_dies(FINISHED);
         }
     });
-    let Load { answered, lost, .. } = load;
-    let (answered, lost) = (answered.into_inner().unwrap(), lost.into_inner().unwrap());
-    assert!(answered > 200, "the clients should have asked all the time: {answered} were answered");
-    let lost: Vec<String> = lost.into_iter().map(|(_, _, instead)| instead).collect();
-    assert_nothing(&lost, "no request should be lost, and {answered} were answered");
+    load.assert_lost_to_kills_alone(200);
     assert_eq!(cluster.children().len(), 2, "one was to go for each that came");
     until("the primary should hold the descriptors it began with, and no more", || {
         descriptors(cluster.primary).len() <= before
@@ -826,33 +933,26 @@ pub fn kills_under_load_lose_nothing_but_what_the_dead_had(name: &str) {
     let mut cluster = Cluster::start(step(name), 16);
     cluster.assert_answers();
     let before = descriptors(cluster.primary).len();
-    let (load, port) = (Load::default(), cluster.port.number);
-    thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| load.ask_all_the_time(port, false));
-        }
-        // However this ends, they end too.
-        let _end = EndOf(&load);
+    let load = Load::default();
+    load.during(cluster.port.number, (0, 2), || {
         let mut born = BTreeMap::new();
         for round in 0..60 {
             one_round(&mut cluster, &mut born, round, &load);
         }
     });
-    let Load { answered, lost, kills, .. } = load;
-    let (answered, lost, kills) =
-        (answered.into_inner().unwrap(), lost.into_inner().unwrap(), kills.into_inner().unwrap());
-    println!("{answered} answered, {} lost by the death of their worker", lost.len());
-    assert!(answered > 300, "the clients should have asked all the time: {answered} were answered");
-    for (asked, end, instead) in lost {
-        assert!(
-            kills.iter().any(|(sent, dead)| asked < *dead && *sent < end),
-            "a request was lost while no worker was killed: {instead}"
-        );
-    }
+    load.assert_lost_to_kills_alone(300);
+    nothing_is_left_of_the_dead(name, &cluster, 16, before);
+    let start = Instant::now();
+    cluster.send(Signal::SIGTERM, cluster.primary);
+    ends_in_order(&mut cluster, start);
+}
+
+/// As many workers as before, no zombie, and the descriptors with which all began.
+pub fn nothing_is_left_of_the_dead(name: &str, cluster: &Cluster, workers: usize, before: usize) {
     let children = cluster.children();
     let zombies = children.iter().filter(|child| child.state == 'Z').count();
     assert_eq!(zombies, 0, "a worker that died stays as a zombie");
-    assert_eq!(children.len(), 16, "the primary has another number of workers now");
+    assert_eq!(children.len(), workers, "the primary has another number of workers now");
     until("the primary should hold the descriptors it began with, and no more", || {
         descriptors(cluster.primary).len() <= before
     });
@@ -862,14 +962,11 @@ pub fn kills_under_load_lose_nothing_but_what_the_dead_had(name: &str) {
             descriptors(*worker).len() == fresh
         });
     }
-    let start = Instant::now();
-    cluster.send(Signal::SIGTERM, cluster.primary);
-    ends_in_order(&mut cluster, start);
 }
 
 fn one_round(cluster: &mut Cluster, born: &mut BTreeMap<Pid, Instant>, round: usize, load: &Load) {
     use Signal::{SIGABRT, SIGALRM, SIGKILL, SIGQUIT, SIGUSR1};
-    // From 07 on HUP, as INT and TERM, is not for a worker alone.
+    // From 08 on HUP, as INT and TERM, is not for a worker alone.
     let signals = [SIGABRT, SIGALRM, SIGKILL, SIGQUIT, SIGUSR1];
     for worker in &cluster.workers {
         born.entry(*worker).or_insert_with(Instant::now);
@@ -889,10 +986,7 @@ fn one_round(cluster: &mut Cluster, born: &mut BTreeMap<Pid, Instant>, round: us
     for (at, worker) in victims.iter().enumerate() {
         // Any other signal waits until a worker goes on that is stopped.
         let signal = if stopped { SIGKILL } else { signals[(round + at) % signals.len()] };
-        let sent = Instant::now();
-        cluster.send(signal, *worker);
-        until("a worker that was sent a signal should be dead", || is_dead(*worker));
-        load.kills.lock().unwrap().push((sent, Instant::now()));
+        load.kill(cluster, *worker, signal);
         born.remove(worker);
         expected.insert((*worker, format!("code null signal {signal}")));
     }
@@ -903,49 +997,8 @@ fn one_round(cluster: &mut Cluster, born: &mut BTreeMap<Pid, Instant>, round: us
     }
 }
 
-/// Clients that ask all the time, each over a new connection.
-#[derive(Default)]
-struct Load {
-    end: AtomicBool,
-    answered: Mutex<usize>,
-    /// When those began and ended that got no answer, and what they got.
-    lost: Mutex<Vec<(Instant, Instant, String)>>,
-    /// When workers were sent a signal, and when they were dead.
-    kills: Mutex<Vec<(Instant, Instant)>>,
-}
-
-impl Load {
-    /// Over a new connection each time, or over one for as long as it is `kept`.
-    fn ask_all_the_time(&self, port: u16, kept: bool) {
-        let mut connection = None;
-        while !self.end.load(Ordering::Relaxed) {
-            let asked = Instant::now();
-            // The primary listens all the time: nobody is refused.
-            let mut client = connection.take().unwrap_or_else(|| connect(port));
-            let _ = client.write_all(REQUEST);
-            match answer(&mut client) {
-                Ok(answer) => {
-                    *self.answered.lock().unwrap() += 1;
-                    connection = (kept && !answer.is_the_last()).then_some(client);
-                }
-                Err(instead) => {
-                    self.lost.lock().unwrap().push((asked, Instant::now(), instead));
-                }
-            }
-        }
-    }
-}
-
-struct EndOf<'a>(&'a Load);
-
-impl Drop for EndOf<'_> {
-    fn drop(&mut self) {
-        self.0.end.store(true, Ordering::Relaxed);
-    }
-}
-
-/// What every program promises whose primary has patience, a limit and a clean end. What 05 promises
-/// is in it, as far as it still does: it is told to end in another way. The page is its own.
+/// What every program promises whose primary has patience, a limit, a clean end and as many workers
+/// as it is told: what the steps from 05 on have brought, each its own. The page is the step's.
 #[macro_export]
 macro_rules! promises_of_every_supervisor {
     ($step:literal $(, $needs:ident)?) => {
@@ -962,18 +1015,27 @@ macro_rules! promises_of_every_supervisor {
             without_workers_set_there_is_one_for_each_cpu
             no_worker_outlives_a_primary_that_was_killed
             a_death_is_logged_even_if_sigchld_was_ignored_at_the_start
+            a_hup_that_was_ignored_at_the_start_stays_ignored
+            a_child_that_is_not_its_own_is_not_logged
+            a_worker_that_nobody_started_says_so_and_ends
+            #[cfg(target_os = "linux")] // No other system can tell a worker that is stopped.
+            no_stopped_worker_outlives_a_primary_that_was_killed
+            #[cfg(target_os = "linux")] // /proc says what a worker has open.
+            a_program_that_a_worker_starts_would_inherit_nothing
+
             #[cfg(target_os = "linux")] // /proc says who has a connection.
             a_thousand_connections_one_after_another_go_to_four_workers_in_turn
             six_connections_to_one_worker_are_answered_while_all_stay_open
             a_worker_that_is_stopped_and_killed_loses_no_client
             while_a_worker_stays_stopped_the_others_answer_all_that_comes_later
-            #[cfg(target_os = "linux")] // No other system can tell a worker that is stopped.
-            no_stopped_worker_outlives_a_primary_that_was_killed
-            a_child_that_is_not_its_own_is_not_logged
-            a_worker_that_nobody_started_says_so_and_ends
+            #[cfg(target_os = "linux")] // Other systems count them in another way.
+            a_connection_that_cannot_be_sent_is_answered_once_it_can
             five_hundred_connections_with_64_descriptors_are_answered_in_part_and_then_again
             a_header_that_is_not_ascii_is_answered
             http_1_0_keeps_a_connection_where_it_is_asked_to_and_says_so
+            who_closes_its_sending_side_is_answered
+            who_sends_three_megabytes_that_nobody_reads_is_answered
+            the_second_of_two_requests_in_one_segment_is_not_late
             a_client_that_resets_its_connection_is_not_worth_a_word
 
             the_pause_grows_by_half_with_each_worker_in_a_row_that_died_young
@@ -983,20 +1045,21 @@ macro_rules! promises_of_every_supervisor {
             a_worker_that_cannot_be_started_counts_as_one_that_died_young
             #[cfg(target_os = "linux")] // No other system limits the processes of one that runs.
             a_worker_that_cannot_be_started_is_started_once_it_can
+            a_console_that_stands_still_stops_nobody
 
             told_to_end_it_ends_at_once_where_nobody_is_connected
-            terminated_it_finishes_fifty_requests_and_refuses_new_ones
-            interrupted_it_finishes_fifty_requests_and_refuses_new_ones
-            terminated_with_its_workers_it_finishes_fifty_requests
-            interrupted_with_its_workers_it_finishes_fifty_requests
+            told_to_end_it_finishes_fifty_requests_and_refuses_new_ones
+            no_worker_that_finishes_outlives_a_primary_that_was_killed
             who_is_in_the_kernels_queue_when_it_is_told_to_end_is_answered
             who_is_in_the_kernels_queue_is_answered_where_descriptors_are_used_up
             who_keeps_a_connection_and_asks_for_nothing_is_waited_for_a_second
             who_asks_again_within_that_second_is_answered_for_the_last_time
+            two_signals_at_once_are_one
             the_second_ctrl_c_ends_all_at_once
             term_and_ctrl_c_are_not_for_a_worker_alone
             told_to_end_during_a_pause_it_ends_at_once_where_nobody_waits
             told_to_end_during_a_pause_it_answers_who_waits_and_then_ends
+            where_every_place_is_given_up_it_ends_without_delay
             #[cfg(target_os = "linux")]
             #[ignore = "needs unshare: util-linux, and the right to make a namespace for processes"]
             as_process_1_it_ends_in_order_by_term_and_by_ctrl_c
@@ -1005,6 +1068,10 @@ macro_rules! promises_of_every_supervisor {
             ttin_starts_one_more_and_ttou_ends_the_oldest_but_never_the_last
             a_worker_that_dies_is_replaced_in_whatever_number
             a_worker_that_is_told_to_go_finishes_what_it_has_and_gets_no_more
+            after_ten_seconds_a_worker_that_was_told_to_go_is_killed
+            #[cfg(target_os = "linux")]
+            #[ignore = "needs script: util-linux"]
+            in_the_background_of_a_terminal_its_lines_cost_no_worker
 
             while_workers_come_and_go_under_load_no_request_is_lost
             kills_under_load_lose_nothing_but_what_the_dead_had
