@@ -376,8 +376,9 @@ async fn say(lines: String) {
 
 /// Says on stderr what went wrong, where the program goes on for now.
 async fn complain(error: anyhow::Error) {
+    let line = format!("Error: {error:#}\n");
     let print = move || {
-        let _ = writeln!(io::stderr(), "Error: {error:#}");
+        let _ = io::stderr().write_all(line.as_bytes());
     };
     in_turn(print).await;
 }

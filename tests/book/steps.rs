@@ -30,14 +30,14 @@ const STEPS: &[Step] = &[
     Step { name: "threads", most_lines: 70, from: Some(("00_fork", 36)) },
     Step { name: "05_loop", most_lines: 140, from: None },
     Step { name: "06_handoff", most_lines: 177, from: Some(("05_loop", 71)) },
-    Step { name: "07_patience", most_lines: 228, from: Some(("06_handoff", 83)) },
-    Step { name: "08_finish", most_lines: 275, from: Some(("07_patience", 87)) },
-    Step { name: "09_keepalive", most_lines: 295, from: Some(("08_finish", 30)) },
-    Step { name: "10_backlog", most_lines: 328, from: Some(("09_keepalive", 55)) },
-    Step { name: "11_scale", most_lines: 354, from: Some(("10_backlog", 70)) },
-    Step { name: "12_reload", most_lines: 408, from: Some(("11_scale", 80)) },
-    Step { name: "13_session", most_lines: 446, from: Some(("12_reload", 44)) },
-    Step { name: "14_redis", most_lines: 510, from: Some(("13_session", 90)) },
+    Step { name: "07_patience", most_lines: 229, from: Some(("06_handoff", 84)) },
+    Step { name: "08_finish", most_lines: 276, from: Some(("07_patience", 87)) },
+    Step { name: "09_keepalive", most_lines: 296, from: Some(("08_finish", 30)) },
+    Step { name: "10_backlog", most_lines: 329, from: Some(("09_keepalive", 55)) },
+    Step { name: "11_scale", most_lines: 355, from: Some(("10_backlog", 70)) },
+    Step { name: "12_reload", most_lines: 409, from: Some(("11_scale", 80)) },
+    Step { name: "13_session", most_lines: 447, from: Some(("12_reload", 44)) },
+    Step { name: "14_redis", most_lines: 511, from: Some(("13_session", 90)) },
 ];
 
 /// Answers to exercises, as differences from a step: `git apply -p0` puts them in.
