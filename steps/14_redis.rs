@@ -481,7 +481,7 @@ impl Sessions {
     /// Redis at REDIS_URL. A connection is made when it is first needed, and anew when it is lost.
     fn open() -> Result<Sessions> {
         let seconds = setting("SESSION_SECONDS", 1_800, 31_536_000)? as i64;
-        // A worker needs up to twice this before it is ready, and a successor has five seconds.
+        // To connect may take this long, and an answer too: a successor has five seconds for both.
         let limit = setting("REDIS_MILLISECONDS", 400, 2_000)? as u64;
         let limit = Some(Duration::from_millis(limit));
         let config = ConnectionManagerConfig::new().set_number_of_retries(0);

@@ -1,16 +1,15 @@
 //! Step 06: the primary accepts each connection and hands it to a worker.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use support::promises::{Load, nothing_is_left_of_the_dead};
+use support::promises::{Load, asks, nothing_is_left_of_the_dead, stop};
 use support::transcript::play_all;
 use support::{
-    Cluster, Console, Ended, OrFail, REQUEST, Signal, answer, assert_deaths, assert_nothing,
-    assert_status, connect, descriptors, is_dead, is_stopped, step, until,
+    Cluster, Console, Ended, OrFail, Signal, answer, assert_deaths, assert_nothing, assert_status,
+    connect, descriptors, is_dead, step, until,
 };
 
 support::promises_of_every_program!("06_handoff");
@@ -53,10 +52,7 @@ fn the_primary_alone_listens() {
         assert_eq!(shared, 0, "a worker should have none of the primary's sockets");
     }
     // A worker that had the listening socket would keep the port after its primary.
-    for worker in &cluster.workers {
-        cluster.send(Signal::SIGSTOP, *worker);
-        until("the worker should be stopped", || is_stopped(*worker));
-    }
+    stop(&cluster, &cluster.workers);
     let before = cluster.workers.iter().map(|worker| descriptors(*worker).len()).max();
     let clients: Vec<TcpStream> = (0..8).map(|_| connect(cluster.port.number)).collect();
     let after = cluster.workers.iter().map(|worker| descriptors(*worker).len()).max();
@@ -99,15 +95,8 @@ fn one_round(cluster: &mut Cluster, load: &Load) {
     let mut waiting = Vec::new();
     let stopped = fastrand::bool();
     if stopped {
-        for worker in &victims {
-            cluster.send(Signal::SIGSTOP, *worker);
-            until("the worker should be stopped", || is_stopped(*worker));
-        }
-        for _ in 0..4 {
-            let mut client = connect(cluster.port.number);
-            client.write_all(REQUEST).or_fail("the connection should be open");
-            waiting.push(client);
-        }
+        stop(cluster, &victims);
+        waiting.extend((0..4).map(|_| asks(cluster)));
     }
     let mut expected = BTreeSet::new();
     for worker in &victims {

@@ -12,7 +12,7 @@ const workers = Number(process.env.WORKERS ?? os.availableParallelism());
 const maxFailures = Number(process.env.MAX_FAILURES ?? 15);
 const limit = 10_000;
 const redisUrl = process.env.REDIS_URL ?? 'redis://127.0.0.1:6379';
-// A worker needs up to twice this before it is ready, and a successor has five seconds.
+// To connect may take this long, and an answer too: a successor has five seconds for both.
 const redisLimit = Math.min(Number(process.env.REDIS_MILLISECONDS ?? 400), 2_000);
 const seconds = Number(process.env.SESSION_SECONDS ?? 1800);
 const address = addressOf(redisUrl);

@@ -64,8 +64,8 @@ fn every_step_that_is_named_exists() {
     let mut problems = Problems::default();
     for file in files.iter().map(String::as_str).chain(papers) {
         for (line, text) in read(file).unwrap_or_default().lines().enumerate() {
-            let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
-            for name in words.by_ref().filter(|word| is_numbered(word)) {
+            let words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+            for name in words.filter(|word| is_numbered(word)) {
                 if !known.contains(name) {
                     problems.at(file, line + 1, format!("there is no `{name}`, nor a scene of it"));
                 }

@@ -5,6 +5,8 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::libc::{self, rlimit};
+#[cfg(target_os = "linux")]
+use nix::sys::resource::{Resource::RLIMIT_NOFILE, getrlimit, setrlimit};
 
 use super::step;
 
@@ -39,17 +41,8 @@ pub fn limit_descriptors(command: Command, most: u64) -> Command {
 #[cfg(target_os = "linux")]
 pub fn limit_descriptors_softly(mut command: Command, most: u64) -> Command {
     let set = move || {
-        let mut limit = rlimit { rlim_cur: 0, rlim_max: 0 };
-        // SAFETY: getrlimit(2) writes one rlimit.
-        if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        limit.rlim_cur = most;
-        // SAFETY: setrlimit(2) reads one rlimit.
-        match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
+        let (_, hard) = getrlimit(RLIMIT_NOFILE)?;
+        Ok(setrlimit(RLIMIT_NOFILE, most, hard)?)
     };
     // SAFETY: it calls getrlimit(2) and setrlimit(2), which are async-signal-safe.
     unsafe { command.pre_exec(set) };

@@ -14,6 +14,7 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
 use super::ends_with_nothing_left;
+use super::supervise::asks;
 use crate::{
     Cluster, Console, DEADLINE, Ended, GREETING, OrFail, REQUEST, answer, any_answer,
     assert_nothing, assert_says, assert_status, begin_to_connect, connect, is_dead, is_stopped,
@@ -32,8 +33,7 @@ pub fn a_thousand_connections_one_after_another_go_to_four_workers_in_turn(name:
         cluster.workers.iter().flat_map(|worker| crate::sockets(*worker)).collect();
     let mut order = Vec::new();
     for _ in 0..1_000 {
-        let mut client = connect(cluster.port.number);
-        client.write_all(REQUEST).or_fail("the connection should be open");
+        let mut client = asks(&cluster);
         answer(&mut client).or_fail("each connection should be answered");
         let mut owners = cluster.workers.iter().enumerate().filter_map(|(at, worker)| {
             let new: Vec<String> =
@@ -52,10 +52,7 @@ pub fn a_thousand_connections_one_after_another_go_to_four_workers_in_turn(name:
 
 pub fn six_connections_to_one_worker_are_answered_while_all_stay_open(name: &str) {
     let cluster = Cluster::start(step(name), 1);
-    let mut clients: Vec<TcpStream> = (0..6).map(|_| connect(cluster.port.number)).collect();
-    for client in &mut clients {
-        client.write_all(REQUEST).or_fail("the connection should be open");
-    }
+    let mut clients: Vec<TcpStream> = (0..6).map(|_| asks(&cluster)).collect();
     for (at, client) in clients.iter_mut().enumerate() {
         answer(client).or_fail(&format!("connection {} of 6 should be answered", at + 1));
     }
@@ -92,10 +89,7 @@ pub fn a_worker_that_is_stopped_and_killed_loses_no_client(name: &str) {
 pub fn while_a_worker_stays_stopped_the_others_answer_all_that_comes_later(name: &str) {
     let cluster = Cluster::start(step(name), 3);
     stop(&cluster, &cluster.workers[..1]);
-    let mut first: Vec<TcpStream> = (0..3).map(|_| connect(cluster.port.number)).collect();
-    for client in &mut first {
-        client.write_all(REQUEST).or_fail("the connection should be open");
-    }
+    let mut first: Vec<TcpStream> = (0..3).map(|_| asks(&cluster)).collect();
     until("two workers should answer two of three clients", || {
         first.retain_mut(|client| !is_answered_within(client, SOON));
         first.len() == 1
@@ -253,14 +247,14 @@ pub fn a_client_that_resets_its_connection_is_not_worth_a_word(name: &str) {
     );
 }
 
-/// As `curl --data … | head` does, or a proxy: the request is whole, and nothing more will come.
+/// As `printf … | nc -N` does: the request is whole, and nothing more will come.
 pub fn who_closes_its_sending_side_is_answered(name: &str) {
     let cluster = Cluster::start(step(name), 2);
     for round in 1..=30 {
-        let mut client = connect(cluster.port.number);
-        client.write_all(REQUEST).or_fail("the connection should be open");
+        let mut client = asks(&cluster);
         client.shutdown(Shutdown::Write).or_fail("the connection should be open");
-        answer(&mut client).or_fail(&format!("request {round} of 30 was whole: it should get"));
+        answer(&mut client)
+            .or_fail(&format!("request {round} of 30 was whole, and should be answered"));
     }
 }
 
@@ -319,8 +313,7 @@ pub fn the_second_of_two_requests_in_one_segment_is_not_late(name: &str) {
 #[cfg(target_os = "linux")]
 pub fn a_program_that_a_worker_starts_would_inherit_nothing(name: &str) {
     let cluster = Cluster::start(step(name), 1);
-    let mut client = connect(cluster.port.number);
-    client.write_all(REQUEST).or_fail("the connection should be open");
+    let mut client = asks(&cluster);
     answer(&mut client).or_fail("it should be answered");
     let worker = cluster.workers[0];
     let of = |what: &str, number: &str| format!("/proc/{worker}/{what}/{number}");
@@ -367,10 +360,7 @@ pub fn a_connection_that_cannot_be_sent_is_answered_once_it_can(name: &str) {
     command.env("WORKERS", "2");
     let mut cluster = Cluster::start(command, 2);
     let on_their_way = DescriptorsOnTheirWay::send(200);
-    let mut clients = [(); 4].map(|()| connect(cluster.port.number));
-    for client in &mut clients {
-        client.write_all(REQUEST).or_fail("the connection should be open");
-    }
+    let mut clients = [(); 4].map(|()| asks(&cluster));
     for client in &mut clients {
         assert!(!is_answered_within(client, 4 * SOON), "this test should have seen a send fail");
     }
@@ -451,7 +441,7 @@ pub fn a_console_that_stands_still_stops_nobody(name: &str) {
     let cluster = Cluster::spawn(command, Console::Own(full.into()));
     until("two workers should answer all clients", || cluster.children().len() == 2);
     for _ in 0..2 {
-        answers_in_time(&cluster);
+        answers(&cluster);
     }
     let worker = cluster.children()[0].pid;
     cluster.send(Signal::SIGKILL, worker);
@@ -460,7 +450,7 @@ pub fn a_console_that_stands_still_stops_nobody(name: &str) {
         children.len() == 2 && !children.contains(&worker)
     });
     for _ in 0..4 {
-        answers_in_time(&cluster);
+        answers(&cluster);
     }
     fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("it is ours");
     let mut console = Vec::new();
@@ -507,10 +497,8 @@ fn fill(pipe: &mut std::io::PipeWriter) {
 }
 
 /// A worker's own first line may keep it for a second.
-fn answers_in_time(cluster: &Cluster) {
-    let mut client = connect(cluster.port.number);
-    client.write_all(REQUEST).or_fail("the connection should be open");
-    answer(&mut client).or_fail("the console stands still, and who asks should be answered");
+fn answers(cluster: &Cluster) {
+    answer(&mut asks(cluster)).or_fail("the console stands still, and who asks should be answered");
 }
 
 /// A glance at a connection, for those that are looked at again and again.

@@ -85,6 +85,19 @@ fn called_off(why: &str) -> String {
     format!("Error: reload called off: {why}\n")
 }
 
+/// Of two workers there are two, the primary holds as many descriptors as `before`, and all ends in
+/// order.
+#[track_caller]
+fn is_as_it_began(cluster: &mut Cluster, before: usize) {
+    settled(cluster, 2);
+    until("the primary should hold the descriptors it began with, and no more", || {
+        descriptors(cluster.primary).len() <= before
+    });
+    let start = Instant::now();
+    cluster.send(Signal::SIGTERM, cluster.primary);
+    ends_in_order(cluster, start);
+}
+
 // Nothing is lost.
 
 /// How many times a cluster is reloaded under load.
@@ -136,13 +149,7 @@ pub fn twenty_reloads_under_load_lose_no_request(name: &str) {
         single += load.single.load(Ordering::Relaxed);
         println!("{reloads} reloads; answered: {kept} on connections kept, {single} on one each");
         load.assert_lost_to_kills_alone(0);
-        settled(&cluster, 2);
-        until("the primary should hold the descriptors it began with, and no more", || {
-            descriptors(cluster.primary).len() <= before
-        });
-        let start = Instant::now();
-        cluster.send(Signal::SIGTERM, cluster.primary);
-        ends_in_order(&mut cluster, start);
+        is_as_it_began(&mut cluster, before);
     }
 }
 
@@ -620,13 +627,7 @@ pub fn fifty_hang_ups_in_a_burst_leave_the_right_number(name: &str) {
         load.is_answered(clients);
     });
     load.assert_lost_to_kills_alone(0);
-    settled(&cluster, 2);
-    until("the primary should hold the descriptors it began with, and no more", || {
-        descriptors(cluster.primary).len() <= before
-    });
-    let start = Instant::now();
-    cluster.send(Signal::SIGTERM, cluster.primary);
-    ends_in_order(&mut cluster, start);
+    is_as_it_began(&mut cluster, before);
 }
 
 /// Those whose request has begun, too: at an old worker, and at one that is about to be there.
