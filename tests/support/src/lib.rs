@@ -39,7 +39,9 @@ pub use installed::Installed;
 #[cfg(target_os = "linux")]
 pub(crate) use limits::NOBODY;
 #[cfg(target_os = "linux")]
-pub use limits::{allow_new_processes_and_threads, is_root, limit_descriptors_softly};
+pub use limits::{
+    allow_new_processes_and_threads, is_root, limit_descriptors_softly, without_parent_death_signal,
+};
 pub use limits::{limit_descriptors, limit_processes, step_of_an_ordinary_user};
 pub use pm2::{Pm2, Told};
 pub use port::Port;

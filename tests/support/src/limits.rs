@@ -49,6 +49,37 @@ pub fn limit_descriptors_softly(mut command: Command, most: u64) -> Command {
     command
 }
 
+/// `command`, where no process can ask to be ended with its parent, prctl(2): as on a system that knows
+/// no such signal. The call does nothing, and says that all is well.
+#[cfg(target_os = "linux")]
+pub fn without_parent_death_signal(mut command: Command) -> Command {
+    use libc::{BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W};
+
+    let step = |code, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    // A seccomp filter reads a `seccomp_data`: the call's number is at 0, its first argument at 16.
+    let filter = [
+        step(BPF_LD | BPF_W | BPF_ABS, 0, 0, 0),
+        step(BPF_JMP | BPF_JEQ | BPF_K, 0, 3, libc::SYS_prctl as u32),
+        step(BPF_LD | BPF_W | BPF_ABS, 0, 0, 16),
+        step(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, libc::PR_SET_PDEATHSIG as u32),
+        step(BPF_RET | BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO),
+        step(BPF_RET | BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let set = move || {
+        let program =
+            libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+        // SAFETY: prctl(2) reads the filter, and changes this process alone.
+        let done = unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+                && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) == 0
+        };
+        if done { Ok(()) } else { Err(io::Error::last_os_error()) }
+    };
+    // SAFETY: it calls prctl(2), which is async-signal-safe.
+    unsafe { command.pre_exec(set) };
+    command
+}
+
 /// `command`, which can start no process while its user has `most` or more: those that run count,
 /// and on Linux their threads. It has to be [`step_of_an_ordinary_user`], for root is not limited.
 pub fn limit_processes(command: Command, most: u64) -> Command {

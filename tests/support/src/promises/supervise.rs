@@ -399,10 +399,14 @@ pub fn told_to_end_it_answers_what_has_begun(name: &str) {
     }
 }
 
-/// Linux ends a worker with its primary in any case. Where it has to see that for itself, it goes on
-/// looking while it finishes.
+/// Linux ends a worker with its primary. Where none does, it sees that for itself, also while it
+/// finishes.
 pub fn no_worker_that_finishes_outlives_a_primary_that_was_killed(name: &str) {
-    let mut cluster = Cluster::start(step(name), 1);
+    #[cfg(not(target_os = "linux"))]
+    let command = step(name);
+    #[cfg(target_os = "linux")]
+    let command = crate::without_parent_death_signal(step(name));
+    let mut cluster = Cluster::start(command, 1);
     let worker = cluster.workers[0];
     let _client = asks_half(&cluster, worker);
     cluster.send(Signal::SIGTERM, cluster.primary);
