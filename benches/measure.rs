@@ -4,6 +4,8 @@
 //! and plots of the page "How fast is it?" beside it. `cargo bench --all-features -- --help` says
 //! what else it can do.
 
+#[path = "measure/beyond.rs"]
+mod beyond;
 #[path = "measure/load.rs"]
 mod load;
 #[path = "measure/machine.rs"]

@@ -195,7 +195,9 @@ fn a_scene_that_is_over_before_its_console_is_red() {
 #[test]
 fn a_scene_that_cannot_be_played_to_the_letter_is_refused() {
     are_red(&[
-        ("00_fork", "──── 2 ────", "──── 4 ────", refused("which terminal? ──── 4 ────")),
+        ("00_fork", "──── 2 ────", "──── 6 ────", refused("which terminal? ──── 6 ────")),
+        ("00_fork", "──── 2 ────", "──── 4 ────", refused("terminal 4 is for a second host")),
+        ("00_fork", "──── 2 ────", "──── 5 ────", refused("who prints this? $ curl")),
         ("00_fork", "──── 2 ────", "──── 2 ───", refused("which terminal? ──── 2 ───")),
         ("00_fork", "──── 1 ────\n", "", refused("who prints this?")),
         ("00_fork", "──── 1 ────\n$", "──── 1 ────\nhello\n$", refused("a program first")),
@@ -603,5 +605,43 @@ fn a_scene_with_redis_is_red_where_it_goes_otherwise() {
         ("14_keys", "\"2\"", "\"3\"", refused("≠ \"3\"")),
         ("14_gone", "$ redis-cli shutdown\n", "", refused("≠ <h1>Service Unavailable</h1>")),
         ("14_gone", " 503", " 500", refused("≠ <h1>Service Unavailable</h1>")),
+    ]);
+}
+
+#[test]
+#[ignore = "needs redis-server: Redis"]
+#[cfg(feature = "part-three")]
+fn a_scene_with_a_lent_socket_is_red_where_it_goes_otherwise() {
+    let lend = "$ scripts/lend bash\n";
+    let curl = "──── 2 ────\n$ curl localhost:8086\n";
+    are_red(&[
+        // Its own socket is gone with it.
+        ("15_socket", lend, "", refused("│ curl: ")),
+        ("15_socket", lend, "$ scripts/lend zsh\n", refused("cannot run this: ")),
+        ("15_socket", lend, "$ scripts/lend bash\nhello\n", refused("cannot run this: ")),
+        ("15_socket", curl, "", refused("who prints this? <h1>")),
+        ("15_socket", "33098번 워커, 1번째", "33098번 워커, 2번째", refused("≠ <h1>")),
+        ("15_socket", "33098번 워커, 1번째", "33095번 워커, 1번째", refused("≠ <h1>")),
+        ("15_socket", "$ WORKERS=3", "$ WORKERS=2", refused("≠ 33100번 워커 실행")),
+    ]);
+}
+
+#[test]
+#[ignore = "needs redis-server: Redis"]
+#[cfg(feature = "part-three")]
+fn a_scene_with_sentinels_is_red_where_it_goes_otherwise() {
+    let (start, kill) = ("$ scripts/sentinels\n", "$ kill -KILL 33101\n");
+    let refused_once = "mymaster=127.0.0.1:6380: Connection refused (os error 111)\n──── 2";
+    let refused_by_another = "mymaster=127.0.0.1:6381: Connection refused (os error 111)\n──── 2";
+    are_red(&[
+        ("17_failover", start, "$ scripts/sentinels\nhello\n", refused("≠ hello")),
+        ("17_failover", &format!("──── 3 ────\n{start}"), "", refused("who prints this? master")),
+        ("17_failover", "6381, process 33102", "6382, process 33102", refused("≠ replica")),
+        ("17_failover", kill, "$ kill -TERM 33101\n", refused("a server is killed, stopped")),
+        ("17_failover", kill, "$ kill -KILL 33102\n", refused("≠ <h1>Service Unavailable</h1>")),
+        ("17_failover", " 503", " 500", refused("≠ <h1>Service Unavailable</h1>")),
+        ("17_failover", "2번째", "3번째", refused("≠ <h1>Hello Cluster!</h1>")),
+        ("17_failover", "2) \"6381\"", "2) \"6380\"", refused("≠ 2) \"6380\"")),
+        ("17_failover", refused_once, refused_by_another, refused("≠ Error: ")),
     ]);
 }

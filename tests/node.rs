@@ -718,6 +718,13 @@ mod sessions {
         body: String,
     }
 
+    /// The steps that count visits, as far as they are built.
+    const STEPS: &[&str] = if cfg!(feature = "part-three") {
+        &["13_session", "14_redis", "15_socket"]
+    } else {
+        &["13_session", "14_redis"]
+    };
+
     /// Asks over a connection of its own. Returns what is seen, and the id that was set.
     fn ask(cluster: &Cluster, path: &str, cookie: &str) -> (Seen, Option<String>) {
         let mut request = agent().get(format!("http://127.0.0.1:{}{path}", cluster.port.number));
@@ -783,7 +790,7 @@ mod sessions {
 
     #[test]
     #[ignore = "needs node: Node.js 20 or newer, redis-server, and `npm ci --prefix steps/node`"]
-    fn node_serves_the_pages_of_steps_13_and_14_and_takes_the_same_for_an_id() {
+    fn node_serves_the_pages_of_steps_13_to_15_and_takes_the_same_for_an_id() {
         let a = |times| "a".repeat(times);
         let cookies = [
             String::new(),
@@ -802,7 +809,7 @@ mod sessions {
             "session=__proto__; session".to_owned(),
             ";=;".to_owned(),
         ];
-        for name in ["13_session", "14_redis"] {
+        for name in STEPS {
             the_same(name, |command, _| {
                 let cluster = Cluster::start(command, 1);
                 let mut all = Vec::new();
@@ -820,8 +827,8 @@ mod sessions {
 
     #[test]
     #[ignore = "needs node: Node.js 20 or newer, redis-server, and `npm ci --prefix steps/node`"]
-    fn node_counts_as_steps_13_and_14_do_and_forgets_what_they_forget() {
-        for name in ["13_session", "14_redis"] {
+    fn node_counts_as_steps_13_to_15_do_and_forgets_what_they_forget() {
+        for name in STEPS {
             the_same(name, |command, _| {
                 let mut cluster = Cluster::start(command, 2);
                 let mut id = None;
@@ -1007,6 +1014,335 @@ mod sessions {
                 assert_tells(&mut cluster, redis, 2, "");
                 (seen, cluster.end().lines)
             });
+        }
+    }
+    #[cfg(feature = "part-three")]
+    mod sockets {
+        use std::time::{Duration, Instant};
+
+        use support::{Lent, Notify, assert_says};
+
+        use super::*;
+
+        /// Does the same to step 15 and to its twin, which `treat` starts as often as it wants to.
+        fn to_both(treat: impl Fn(&dyn Fn() -> Command)) {
+            let redis = Redis::start();
+            for at in [0, 1] {
+                treat(&|| both("15_socket", &redis).into_iter().nth(at).unwrap());
+            }
+        }
+
+        #[track_caller]
+        fn terminated(mut cluster: Cluster) {
+            cluster.send(Signal::SIGTERM, cluster.primary);
+            let Ended { status, stderr, .. } = cluster.wait_for_end();
+            assert_eq!(stderr, "", "it should end without a word");
+            assert_status(status, 0);
+        }
+
+        #[test]
+        #[ignore = "needs node: Node.js 20 or newer, redis-server, and `npm ci --prefix steps/node`"]
+        fn node_takes_a_lent_socket_as_step_15_does_and_binds_no_port() {
+            to_both(|command| {
+                let (lent, port) = (Lent::listen(), Port::reserve());
+                let _taken = TcpListener::bind(("127.0.0.1", port.number)).expect("it is free");
+                let start = || {
+                    let mut command = command();
+                    command.env("PORT", port.number.to_string());
+                    lent.start(command, 2)
+                };
+                let (mut old, mut id) = (start(), None);
+                visit(&old, 3, &mut id);
+                old.send(Signal::SIGHUP, old.primary);
+                old.replaced(2);
+                visit(&old, 3, &mut id);
+                terminated(old);
+                // Who comes in between waits for the next.
+                let mut client = connect(lent.port.number);
+                client.write_all(b"GET / HTTP/1.0\r\n\r\n").or_fail("it was let in");
+                let (new, mut came) = (start(), String::new());
+                client.read_to_string(&mut came).or_fail("the next primary should answer");
+                assert!(
+                    came.starts_with("HTTP/1.1 200") | came.starts_with("HTTP/1.0 200"),
+                    "{came}"
+                );
+                let last = visit(&new, 1, &mut id).pop().expect("one visit");
+                assert!(last.body.contains("7번째"), "it should count on, but says {}", last.body);
+                terminated(new);
+            });
+        }
+
+        #[test]
+        #[ignore = "needs node: Node.js 20 or newer, redis-server, and `npm ci --prefix steps/node`"]
+        fn node_closes_a_lent_socket_with_its_last_worker_and_ends_and_step_15_does_not() {
+            to_both(|command| {
+                let lent = Lent::listen();
+                let mut cluster = lent.start(command(), 1);
+                let is_twin = command().get_program() == "node";
+                cluster.send(Signal::SIGKILL, cluster.workers[0]);
+                if is_twin {
+                    cluster.one_dies("code null signal SIGKILL");
+                    let Ended { status, stderr, .. } = cluster.wait_for_end();
+                    let why = "Node has closed the socket that it was lent";
+                    assert_says(&stderr, &format!("Error: LISTEN_FDS: {why}\n"));
+                    assert_status(status, 1);
+                } else {
+                    cluster.replaced(1);
+                    cluster.assert_answers();
+                }
+                drop(cluster);
+                lent.start(command(), 1).assert_answers();
+            });
+        }
+
+        #[test]
+        #[cfg(target_os = "linux")] // There is no systemd elsewhere.
+        #[ignore = "needs node: Node.js 20 or newer, redis-server, `npm ci --prefix steps/node`, and systemd-notify"]
+        fn node_says_through_a_tool_of_systemd_what_step_15_says_by_itself() {
+            to_both(|command| {
+                let (notify, mut command) = (Notify::listen(), command());
+                notify.ask(&mut command);
+                let cluster = Cluster::start(command, 2);
+                notify.says("READY=1");
+                terminated(cluster);
+                notify.says("STOPPING=1");
+                assert_eq!(notify.next(Duration::ZERO), None, "it should say each once");
+            });
+        }
+
+        #[test]
+        #[ignore = "needs node: Node.js 20 or newer, redis-server, and `npm ci --prefix steps/node`"]
+        fn node_is_patient_with_redis_as_step_15_is_for_five_seconds() {
+            let redis = Redis::start();
+            redis.stop();
+            for command in both("15_socket", &redis) {
+                let start = Instant::now();
+                let output = Cluster::output(command);
+                let took = start.elapsed();
+                assert!(took >= Duration::from_secs(5), "it should be patient: {took:?}");
+                let stderr = String::from_utf8_lossy(&output.stderr);
+                let line = format!("Error: REDIS_URL={}: ", redis.address());
+                assert!(stderr.starts_with(&line) && stderr.lines().count() == 1, "{stderr}");
+                assert_eq!((output.status.code(), &*output.stdout), (Some(1), &b""[..]));
+            }
+        }
+    }
+}
+
+/// Step 16 and its Node twin, and the same HAProxy before both.
+#[cfg(feature = "part-three")]
+mod hosts {
+    use std::process::Command;
+
+    use support::promises::{Load, Visitor, ask_for};
+    use support::{Answer, Haproxy, Redis};
+
+    use super::*;
+
+    /// The step or its twin, with this Redis, at this port.
+    fn at(port: &Port, mut command: Command, redis: &Redis) -> Command {
+        command.env("REDIS_URL", redis.url()).env("REDIS_MILLISECONDS", "2000");
+        command.env("PORT", port.number.to_string());
+        command
+    }
+
+    /// A host in Rust and one in Node, `a` and `b`, with one Redis, and a HAProxy before them.
+    struct Hosts {
+        haproxy: Haproxy,
+        hosts: [Cluster; 2],
+        ports: [Port; 2],
+        redis: Redis,
+    }
+
+    const PROGRAMS: [fn(&str) -> Command; 2] = [step, node];
+
+    impl Hosts {
+        fn start() -> Hosts {
+            let (redis, ports) = (Redis::start(), [(); 2].map(|()| Port::reserve()));
+            let hosts = [0, 1].map(|host| {
+                Cluster::start(at(&ports[host], PROGRAMS[host]("16_hosts"), &redis), 2)
+            });
+            let [a, b] = ports.each_ref().map(|port| format!("127.0.0.1:{}", port.number));
+            let haproxy = Haproxy::start([&a, &b], &[]);
+            Hosts { haproxy, hosts, ports, redis }
+        }
+    }
+
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer, redis-server, and `npm ci --prefix steps/node`"]
+    fn node_tells_a_balancer_that_it_is_well_as_step_16_does_whatever_redis_does() {
+        let [rust, node] = PROGRAMS.map(|program| {
+            let mut redis = Redis::start();
+            let port = Port::reserve();
+            let _cluster = Cluster::start(at(&port, program("16_hosts"), &redis), 1);
+            let keys = redis.keys();
+            let ask = |path: &str| {
+                let mut client = connect(port.number);
+                let answer = ask_for(path, None, &mut client).or_fail("it should be answered");
+                let Answer { head, body } = &answer;
+                let kind = head.lines().find(|it| it.starts_with("content-type: "));
+                let cookie = head.contains("set-cookie");
+                (answer.status(), kind.map(str::to_owned), cookie, body.clone())
+            };
+            let all = || ["/health", "/health?at=all", "/health/", "/healthy"].map(ask);
+            let mut seen = vec![all()];
+            assert_eq!(redis.keys(), keys, "a balancer is no visitor");
+            redis.stop();
+            seen.push(all());
+            redis.kill();
+            seen.push(all());
+            seen
+        });
+        assert_eq!(node, rust, "the twin (left) should say what the step says");
+        assert_eq!((rust[0][0].0, &*rust[0][0].3), (Some(200), "well"));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    #[ignore = "needs node: Node.js 20 or newer, redis-server, and `npm ci --prefix steps/node`"]
+    fn node_listens_where_host_says_as_step_16_does() {
+        let redis = Redis::start();
+        for program in PROGRAMS {
+            // All of 127.0.0.0/8 is this machine here.
+            for (host, there) in [("127.0.0.2", false), ("0.0.0.0", true)] {
+                let port = Port::reserve();
+                let mut command = at(&port, program("16_hosts"), &redis);
+                command.env("HOST", host);
+                let _cluster = Cluster::start(command, 1);
+                let connects = |to| std::net::TcpStream::connect((to, port.number)).is_ok();
+                assert!(connects("127.0.0.2"), "HOST={host}");
+                assert_eq!(connects("127.0.0.1"), there, "HOST={host}");
+            }
+        }
+    }
+
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer, haproxy, redis-server, and `npm ci --prefix steps/node`"]
+    fn a_visitor_of_a_host_in_rust_is_one_of_a_host_in_node() {
+        let hosts = Hosts::start();
+        let mut visitor = Visitor::of(hosts.haproxy.front.number);
+        let visits: Vec<_> = (0..8).map(|_| visitor.visit()).collect();
+        let counts: Vec<_> = visits.iter().map(|visit| visit.count).collect();
+        assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7, 8], "both hosts should count together");
+        for host in &hosts.hosts {
+            let came = visits.iter().filter(|it| host.workers.contains(&it.worker)).count();
+            assert_eq!(came, 4, "both hosts should have their turn: {visits:?}");
+        }
+    }
+
+    /// Where it is not drained first, what waits in the queue of Node's primary is reset.
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer, haproxy, redis-server, and `npm ci --prefix steps/node`"]
+    fn a_host_in_node_that_is_drained_before_it_is_restarted_loses_nothing_as_one_in_rust() {
+        let mut hosts = Hosts::start();
+        // Where Node starts, a busy machine has enough to do.
+        let (clients, load) = ((1, 1), Load::default());
+        load.during(hosts.haproxy.front.number, clients, || {
+            for (host, name) in [(0, "a"), (1, "b")] {
+                load.is_answered(clients);
+                hosts.haproxy.order("drain", name);
+                until("the host should have answered all", || {
+                    hosts.haproxy.count(name, "scur") == 0
+                });
+                let cluster = &mut hosts.hosts[host];
+                cluster.send(Signal::SIGTERM, cluster.primary);
+                assert_status(cluster.wait_for_end().status, 0);
+                let command = at(&hosts.ports[host], PROGRAMS[host]("16_hosts"), &hosts.redis);
+                hosts.hosts[host] = Cluster::start(command, 1);
+                hosts.haproxy.order("ready", name);
+                hosts.haproxy.until_up(name);
+            }
+        });
+        load.assert_lost_to_kills_alone(50);
+    }
+}
+
+/// Step 17 and its Node twin, each with a master, a replica and three sentinels of its own.
+#[cfg(feature = "part-three")]
+mod failover {
+    use std::process::Command;
+
+    use support::promises::Visitor;
+    use support::{Redis, Sentinels, is_dead, until};
+
+    use super::*;
+
+    const PROGRAMS: [fn(&str) -> Command; 2] = [step, node];
+
+    fn with(all: &Sentinels, mut command: Command) -> Command {
+        command.env("REDIS_URL", all.url()).env("REDIS_MILLISECONDS", "2000");
+        command
+    }
+
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer, redis-server, and `npm ci --prefix steps/node`"]
+    fn node_follows_the_master_that_the_sentinels_name_as_step_17_does() {
+        for program in PROGRAMS {
+            let mut all = Sentinels::start();
+            let cluster = Cluster::start(with(&all, program("17_failover")), 2);
+            let workers = cluster.workers.clone();
+            let mut visitor = Visitor::new(&cluster);
+            assert_eq!(visitor.counts(4), [1, 2, 3, 4], "the page should count the visits");
+            let key = format!("session:{}", visitor.id.as_ref().expect("it was here"));
+            until("the replica should have the visits", || {
+                all.redis[1].cli(&["GET", &key]) == ["4"]
+            });
+            all.redis[0].kill();
+            let mut counted = None;
+            until("the visits should be counted again", || {
+                counted = visitor.try_visit().ok().map(|visit| visit.count);
+                counted.is_some()
+            });
+            assert_eq!(counted, Some(5), "the count should go on where it was");
+            all.until_master_is(1);
+            assert!(workers.iter().all(|it| !is_dead(*it)), "no worker should have ended");
+        }
+    }
+
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer, redis-server, and `npm ci --prefix steps/node`"]
+    fn node_leaves_a_master_that_was_stopped_and_wakes_as_step_17_does() {
+        for program in PROGRAMS {
+            let all = Sentinels::start();
+            let cluster = Cluster::start(with(&all, program("17_failover")), 2);
+            let mut visitor = Visitor::new(&cluster);
+            assert_eq!(visitor.counts(4), [1, 2, 3, 4], "the page should count the visits");
+            all.redis[0].stop();
+            all.until_master_is(1);
+            all.redis[0].go_on();
+            assert_eq!(visitor.counts(4), [5, 6, 7, 8], "the counts should go on at the new one");
+        }
+    }
+
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer, redis-server, and `npm ci --prefix steps/node`"]
+    fn node_asks_the_other_sentinels_where_the_first_is_away_as_step_17_does() {
+        let ways: [fn(&mut Redis); 2] = [Redis::kill, |sentinel| sentinel.stop()];
+        for (program, goes) in PROGRAMS.into_iter().flat_map(|it| ways.map(|goes| (it, goes))) {
+            let mut all = Sentinels::start();
+            goes(&mut all.sentinels[0]);
+            let cluster = Cluster::start(with(&all, program("17_failover")), 2);
+            assert_eq!(Visitor::new(&cluster).counts(3), [1, 2, 3], "two sentinels are enough");
+        }
+    }
+
+    #[test]
+    #[ignore = "needs node: Node.js 20 or newer, redis-server, and `npm ci --prefix steps/node`"]
+    fn node_says_as_step_17_does_where_no_sentinel_answers_and_starts_nothing() {
+        let ports = [(); 2].map(|()| Port::reserve());
+        let [first, second] = ports.each_ref().map(|port| format!("127.0.0.1:{}", port.number));
+        let said = PROGRAMS.map(|program| {
+            let mut command = program("17_failover");
+            command.env("REDIS_URL", format!("redis://:secret@{first},redis://:secret@{second}"));
+            let output = Cluster::output(command);
+            assert_eq!((output.status.code(), &*output.stdout), (Some(1), &b""[..]));
+            String::from_utf8_lossy(&output.stderr).into_owned()
+        });
+        for line in &said {
+            let start = format!("Error: REDIS_URL={first},{second}: ");
+            assert!(line.starts_with(&start) && line.to_lowercase().contains("refused"), "{line}");
+            assert_eq!(line.lines().count(), 1, "{line}");
+            assert!(!line.contains("secret"), "the password is for nobody to see: {line}");
         }
     }
 }

@@ -3,8 +3,6 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::servers::Server;
-
 /// Connections that wrk keeps busy, but for where their number has to grow.
 pub const CONNECTIONS: usize = 32;
 
@@ -35,13 +33,15 @@ pub struct Load {
     pub per_second: f64,
     /// Of a hundred answers ninety-nine came in this time, in milliseconds.
     pub p99: f64,
+    /// The longest that an answer took, in milliseconds.
+    pub longest: f64,
     /// Requests without an answer, or with one that is not 2xx or 3xx.
     pub lost: u64,
 }
 
-/// Begins to load a server for so long.
+/// Begins to load whoever listens on `port` of this machine for so long.
 pub fn begin(
-    server: &Server,
+    port: u16,
     mode: Mode,
     connections: usize,
     time: Duration,
@@ -58,7 +58,7 @@ pub fn begin(
     for header in headers {
         wrk.args(["--header", header]);
     }
-    wrk.arg(format!("http://127.0.0.1:{}/", server.port.number));
+    wrk.arg(format!("http://127.0.0.1:{port}/"));
     let wrk = wrk.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     wrk.map_err(|error| format!("wrk: {error}"))
 }
@@ -74,15 +74,15 @@ pub fn end(wrk: Child) -> Result<Load, String> {
     read(&told).ok_or_else(|| format!("wrk said something else: {told}"))
 }
 
-/// Loads a server for so long.
+/// Loads whoever listens on `port` of this machine for so long.
 pub fn run(
-    server: &Server,
+    port: u16,
     mode: Mode,
     connections: usize,
     time: Duration,
     headers: &[String],
 ) -> Result<Load, String> {
-    end(begin(server, mode, connections, time, headers)?)
+    end(begin(port, mode, connections, time, headers)?)
 }
 
 fn read(told: &str) -> Option<Load> {
@@ -98,6 +98,10 @@ fn read(told: &str) -> Option<Load> {
         } else if let Some(value) = line.strip_prefix("99%") {
             load.p99 = milliseconds(value.trim())?;
             complete += 1;
+        } else if let Some(values) = line.strip_prefix("Latency ")
+            && let [_, _, longest, _] = values.split_whitespace().collect::<Vec<_>>()[..]
+        {
+            load.longest = milliseconds(longest)?;
         } else if let Some(errors) = line.strip_prefix("Socket errors:") {
             let numbers = errors.split([' ', ',']).filter_map(|word| word.parse::<u64>().ok());
             load.lost += numbers.sum::<u64>();

@@ -9,13 +9,14 @@ use serde_json::{Map, Value, json};
 use crate::servers::pm2_home;
 
 /// The tools that are measured, or measure: each with the command that tells its version.
-const TOOLS: [(&str, [&str; 2]); 6] = [
+const TOOLS: [(&str, [&str; 2]); 7] = [
     ("rustc", ["rustc", "--version"]),
     ("node", ["node", "--version"]),
     // `pm2 --version` would start pm2's daemon.
     ("pm2", ["pm2-runtime", "--version"]),
     ("nginx", ["nginx", "-v"]),
     ("redis-server", ["redis-server", "--version"]),
+    ("haproxy", ["haproxy", "-v"]),
     ("wrk", ["wrk", "--version"]),
 ];
 
@@ -58,6 +59,8 @@ pub fn is_installed(tool: &str) -> bool {
 /// The first thing with a dot in what a tool says of itself: `v20.20.2`, `nginx/1.22.1`.
 fn version(command: &[&str; 2]) -> Option<String> {
     let told = output(command[0], &command[1..])?;
+    // HAProxy goes on with its manual's address, and the system's own version.
+    let told = if command[0] == "haproxy" { told.lines().next()? } else { &told };
     let words = told.split(|letter: char| letter.is_whitespace() || "/=,".contains(letter));
     let mut words =
         words.map(|word| word.trim_start_matches(['v', '[']).trim_end_matches([']', ')']));

@@ -14,6 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 use support::Pid;
 
+use crate::beyond;
 use crate::load::{self, CONNECTIONS, Mode};
 use crate::machine::is_installed;
 use crate::report::{ALL, BINARY, GROWING, LOADED, RELOADED};
@@ -53,6 +54,24 @@ pub const PARTS: &[Part] = &[
         measure: reload,
     },
     Part {
+        name: "restart",
+        about: "requests lost, and the longest wait, where the primary is restarted under load",
+        tables: &["restart"],
+        measure: beyond::restart,
+    },
+    Part {
+        name: "hosts",
+        about: "requests lost, and the longest wait, where two hosts come and go behind HAProxy",
+        tables: &["balancer", "hosts"],
+        measure: beyond::hosts,
+    },
+    Part {
+        name: "failover",
+        about: "visits lost, and for how long none is counted, where the master of Redis goes",
+        tables: &["failover"],
+        measure: beyond::failover,
+    },
+    Part {
         name: "grow",
         about: "start, memory and requests a second with 1, 2, 4, … 64 workers",
         tables: &["grow"],
@@ -67,7 +86,7 @@ pub const PARTS: &[Part] = &[
 ];
 
 /// Workers of each server, where their number is not what is measured.
-const WORKERS: usize = 2;
+pub const WORKERS: usize = 2;
 
 /// How much to measure, and how far that is.
 pub struct Bench {
@@ -101,12 +120,12 @@ impl Bench {
     }
 
     /// One in a quick run.
-    fn rounds(&self, rounds: u64) -> u64 {
+    pub fn rounds(&self, rounds: u64) -> u64 {
         if self.quick { 1 } else { rounds }
     }
 
     /// A second in a quick run.
-    fn seconds(&self, seconds: u64) -> Duration {
+    pub fn seconds(&self, seconds: u64) -> Duration {
         Duration::from_secs(if self.quick { 1 } else { seconds })
     }
 
@@ -118,18 +137,32 @@ impl Bench {
         names: &[&'static str],
         mut measure: impl FnMut(&Subject, &Bench) -> Result<Vec<(String, Value)>, String>,
     ) -> Result<Value, String> {
+        let missing = |name: &str| Subject::named(name).missing();
+        self.rounds_of_all(rounds, names, missing, |name, bench| {
+            measure(Subject::named(name), bench)
+        })
+    }
+
+    /// [`Bench::rounds_of`] for what is no single server: `missing` says what is not installed of what
+    /// it needs.
+    pub fn rounds_of_all(
+        &self,
+        rounds: u64,
+        names: &[&'static str],
+        missing: impl Fn(&'static str) -> Option<&'static str>,
+        mut measure: impl FnMut(&'static str, &Bench) -> Result<Vec<(String, Value)>, String>,
+    ) -> Result<Value, String> {
         let mut measured: Map<String, Value> = Map::new();
         self.bar.set_length(rounds * names.len() as u64);
         for round in 1..=rounds {
             for name in names {
                 self.bar.set_message(format!("{name}, round {round} of {rounds}"));
-                let subject = Subject::named(name);
-                let all = measured.entry(*name).or_insert_with(|| match subject.missing() {
+                let all = measured.entry(*name).or_insert_with(|| match missing(name) {
                     Some(missing) => json!({ "missing": missing }),
                     None => json!({}),
                 });
                 if all["missing"].is_null() && all["failed"].is_null() {
-                    match measure(subject, self) {
+                    match measure(name, self) {
                         Ok(values) => add(all, values),
                         Err(error) => {
                             self.bar.suspend(|| eprintln!("{name} failed"));
@@ -157,13 +190,13 @@ fn add(all: &mut Value, values: Vec<(String, Value)>) {
 }
 
 /// As many digits of a number as are sure of it.
-fn digits(number: f64) -> Value {
+pub fn digits(number: f64) -> Value {
     let most = if number >= 100.0 { 0 } else { 2 };
     let text = format!("{number:.most$}");
     text.parse::<f64>().map_or(Value::Null, Value::from)
 }
 
-fn milliseconds(time: Duration) -> Value {
+pub fn milliseconds(time: Duration) -> Value {
     digits(time.as_secs_f64() * 1000.0)
 }
 
@@ -205,10 +238,11 @@ fn load(bench: &Bench) -> Result<Value, String> {
         let headers = server.visitor()?;
         for mode in Mode::BOTH {
             warm(&server, bench, mode, CONNECTIONS, &headers)?;
-            let load = load::run(&server, mode, CONNECTIONS, bench.seconds(2), &headers)?;
+            let load =
+                load::run(server.port.number, mode, CONNECTIONS, bench.seconds(2), &headers)?;
             measured.push((format!("{} a second", mode.name()), digits(load.per_second)));
             // So many would fill the machine, and wait for each other more than for the server.
-            let load = load::run(&server, mode, 1, bench.seconds(1), &headers)?;
+            let load = load::run(server.port.number, mode, 1, bench.seconds(1), &headers)?;
             measured.push((format!("{} one client p99 ms", mode.name()), digits(load.p99)));
         }
         measured.extend(memory(&mut server));
@@ -233,7 +267,7 @@ fn warm(
     headers: &[String],
 ) -> Result<(), String> {
     let seconds = if server.warms_up() { (server.workers / 2).max(3) as u64 } else { 1 };
-    load::run(server, mode, connections, bench.seconds(seconds), headers).map(drop)
+    load::run(server.port.number, mode, connections, bench.seconds(seconds), headers).map(drop)
 }
 
 /// The memory of the primary, and of a worker on the average, in MB. What processes share counts for
@@ -264,7 +298,7 @@ fn reload(bench: &Bench) -> Result<Value, String> {
         for mode in Mode::BOTH {
             let (mut server, _) = subject.start_and_wait(WORKERS)?;
             let (begun, gap) = (Instant::now(), Duration::from_millis(200));
-            let wrk = load::begin(&server, mode, CONNECTIONS, time, &[])?;
+            let wrk = load::begin(server.port.number, mode, CONNECTIONS, time, &[])?;
             let (mut reloads, mut longest) = (0, gap);
             sleep(gap);
             // The last one is to end under load, too.
@@ -305,7 +339,7 @@ fn grow(bench: &Bench) -> Result<Value, String> {
             if is_installed("wrk") {
                 warm(&server, bench, Mode::KeepAlive, connections, &[])?;
                 let time = bench.seconds(1);
-                let load = load::run(&server, Mode::KeepAlive, connections, time, &[])?;
+                let load = load::run(server.port.number, Mode::KeepAlive, connections, time, &[])?;
                 measured.push((format!("{workers} a second"), digits(load.per_second)));
             }
         }

@@ -28,6 +28,14 @@ const RIGHT: f64 = 392.0;
 const ROW: f64 = 32.0;
 const TOP: f64 = 10.0;
 
+/// What tells one line from another.
+const DASHES: [&str; 4] = [
+    "",
+    " stroke-dasharray=\"9 4\"",
+    " stroke-dasharray=\"2 4\"",
+    " stroke-dasharray=\"12 4 2 4\"",
+];
+
 /// A bar for each server, from zero, with the spread as a line over its end.
 pub fn bars(frame: &Frame, rows: &[Row]) -> String {
     let most = rows
@@ -156,16 +164,10 @@ pub fn lines(frame: &Frame, lines: &[(String, Vec<(u64, f64)>)]) -> String {
         let (name, points) = named[line];
         let path = points.iter().map(|(count, value)| format!("{:.1} {:.1}", x(*count), y(*value)));
         let path = path.collect::<Vec<_>>().join("L");
-        let dashes = [
-            "",
-            " stroke-dasharray=\"9 4\"",
-            " stroke-dasharray=\"2 4\"",
-            " stroke-dasharray=\"12 4 2 4\"",
-        ];
         let _ = writeln!(
             drawn,
             "<path d=\"M{path}\" fill=\"none\" stroke=\"currentColor\" stroke-width=\"2\"{}/>",
-            dashes[line % dashes.len()]
+            DASHES[line % DASHES.len()]
         );
         let marks = points.iter().map(|(count, value)| mark(line, x(*count), y(*value)));
         let _ = writeln!(drawn, "<g style=\"fill:var(--links)\">{}</g>", marks.collect::<String>());
@@ -287,4 +289,87 @@ fn figure(frame: &Frame, told: &str, height: f64, drawn: &str) -> String {
          <desc id=\"{id}-plot-desc\">{told}</desc>\n\
          {drawn}</svg>\n"
     )
+}
+
+/// The scales of [`curves`]. Upwards it begins at zero.
+pub struct Scales<'a> {
+    /// What goes from left to right, from the first to the last, and where a number stands.
+    pub across: &'a str,
+    pub first: f64,
+    pub last: f64,
+    pub ticks: &'a [f64],
+    /// Lines that go higher are cut off.
+    pub highest: f64,
+}
+
+/// A line for each name, on plain scales.
+pub fn curves(frame: &Frame, scales: &Scales, lines: &[(String, Vec<(f64, f64)>)]) -> String {
+    const HEIGHT: f64 = 330.0;
+    const BOTTOM: f64 = 260.0;
+    const START: f64 = 52.0;
+    const END: f64 = 346.0;
+    let Scales { across, first, last, ticks, highest } = *scales;
+    let x = |value: f64| START + (value - first) / (last - first) * (END - START);
+    let y = |value: f64| BOTTOM - value.min(highest) / highest * (BOTTOM - 16.0);
+    let mut drawn = String::new();
+    for quarter in 0..=4 {
+        let value = highest * f64::from(quarter) / 4.0;
+        let y = y(value);
+        let _ = writeln!(
+            drawn,
+            "<path d=\"M{START} {y:.1}H{END}\" fill=\"none\" stroke=\"currentColor\" stroke-opacity=\"0.3\"/>\n\
+             <text x=\"{:.0}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+            START - 6.0,
+            y + 5.0,
+            value
+        );
+    }
+    for tick in ticks {
+        let _ = writeln!(
+            drawn,
+            "<text x=\"{:.1}\" y=\"{:.0}\" text-anchor=\"middle\">{tick}</text>",
+            x(*tick),
+            BOTTOM + 22.0
+        );
+    }
+    for (line, (name, points)) in lines.iter().enumerate() {
+        let inside = points.iter().take_while(|(_, value)| *value <= highest).count();
+        // One point more, to where the line leaves the plot.
+        let shown = &points[..points.len().min(inside + 1)];
+        let path = shown.iter().map(|(at, value)| format!("{:.1} {:.1}", x(*at), y(*value)));
+        let path = path.collect::<Vec<_>>().join("L");
+        let _ = writeln!(
+            drawn,
+            "<path d=\"M{path}\" fill=\"none\" stroke=\"currentColor\" stroke-width=\"2\"{}/>",
+            DASHES[line % DASHES.len()]
+        );
+        // Beside the plot, in the order of the lines: what each line looks like, and its name.
+        let y = 26.0 + line as f64 * 24.0;
+        let _ = writeln!(
+            drawn,
+            "<path d=\"M{:.0} {y:.0}h24\" fill=\"none\" stroke=\"currentColor\" stroke-width=\"2\"{}/>\n\
+             <text x=\"{:.0}\" y=\"{:.0}\">{name}</text>",
+            END + 8.0,
+            DASHES[line % DASHES.len()],
+            END + 38.0,
+            y + 5.0
+        );
+    }
+    let ko = frame.language == "ko";
+    let told = lines.iter().filter_map(|(name, points)| {
+        let most = points.iter().map(|(_, value)| *value).fold(0.0, f64::max);
+        let (at, _) = points.iter().find(|(_, value)| *value == most)?;
+        let (most, at) = (number(most), number(*at));
+        Some(match ko {
+            true => format!("{name}: {across} {at}에서 가장 높은 값 {most}"),
+            false => format!("{name}: at most {most}, where {across} is {at}"),
+        })
+    });
+    let unit = if ko { format!("단위: {}", frame.unit) } else { format!("In {}", frame.unit) };
+    let told = format!("{unit}. {}.", told.collect::<Vec<_>>().join("; "));
+    let by = match ko {
+        true => format!("{}, {across}에 따라", frame.unit),
+        false => format!("{}, by {across}", frame.unit),
+    };
+    figure(frame, &told, HEIGHT, &(drawn + &caption(&by, HEIGHT)))
 }

@@ -1,6 +1,9 @@
 //! The tables and plots of the page "How fast is it?", made from the data file alone: after a run by
-//! the bench, and by the test that holds them together.
+//! the bench, and by the test that holds them together. And those of "To the internet and back",
+//! which reckons with them.
 
+#[path = "internet.rs"]
+pub mod internet;
 #[path = "plot.rs"]
 mod plot;
 
@@ -40,6 +43,7 @@ pub fn files(data: &Value) -> Vec<(String, String)> {
         for (name, text) in plots(data, language) {
             files.push((format!("{name}.{language}.svg"), text));
         }
+        files.extend(internet::files(data, language));
     }
     files
 }
@@ -47,12 +51,16 @@ pub fn files(data: &Value) -> Vec<(String, String)> {
 pub type Make = fn(&Value, &str) -> Table;
 
 /// The tables, and what makes each of all that was measured, in a language.
-pub const TABLES: [(&str, Make); 7] = [
+pub const TABLES: [(&str, Make); 11] = [
     ("machine", machine),
     ("start", start),
     ("load", load),
     ("memory", memory),
     ("reload", reload),
+    ("restart", restart),
+    ("balancer", balancer),
+    ("hosts", hosts),
+    ("failover", failover),
     ("grow", grow),
     ("build", build),
 ];
@@ -187,6 +195,40 @@ pub const LOADED: [&str; 8] =
 pub const RELOADED: [&str; 4] = ["12_reload", "nginx", "pm2", "pm2_graceful"];
 pub const GROWING: [&str; 4] = ["nginx", "00_fork", "06_handoff", "node"];
 
+/// What is measured of restarts: each with its words in Korean and in English.
+pub const RESTARTS: [(&str, &str, &str); 4] = [
+    ("own socket", "자기 소켓, 옛것을 먼저 종료", "its own socket, the old one ends first"),
+    ("lent, old first", "빌린 소켓, 옛것을 먼저 종료", "lent, the old one ends first"),
+    ("lent, new first", "빌린 소켓, 새것을 먼저 시작", "lent, the new one starts first"),
+    ("lent, killed", "빌린 소켓, 옛것을 `KILL`로", "lent, the old one is killed"),
+];
+
+/// The same of hosts behind a balancer.
+pub const TURNS: [(&str, &str, &str); 6] = [
+    ("restarted", "호스트를 차례로 재시작", "the hosts are restarted in turn"),
+    ("restarted, lent", "같음, 빌린 소켓", "the same, on lent sockets"),
+    ("drained", "먼저 비우고 재시작", "drained first, then restarted"),
+    ("killed", "마스터 프로세스를 `KILL`로", "a primary is killed"),
+    ("killed, asked again", "같음, 다시 요청함", "the same, and asked again"),
+    ("balancer reloaded", "HAProxy를 리로드", "HAProxy itself is reloaded"),
+];
+
+/// The same of the master of Redis.
+pub const FAILURES: [(&str, &str, &str); 5] = [
+    ("killed", "`KILL`로 종료", "it is killed"),
+    ("stopped", "`STOP`으로 멈춤", "it is stopped"),
+    ("lagged", "복제본이 0.8초 끊긴 뒤 `KILL`", "killed, its replica cut off for 0.8 s"),
+    (
+        "lagged, refused",
+        "1.5초 끊긴 뒤 `KILL`, `min-replicas-to-write 1`",
+        "killed, cut off for 1.5 s, `min-replicas-to-write 1`",
+    ),
+    ("planned", "`SENTINEL FAILOVER`", "`SENTINEL FAILOVER`"),
+];
+
+/// One host that is asked directly, and two behind HAProxy.
+pub const BALANCED: [&str; 2] = ["16_hosts", "16_hosts behind HAProxy"];
+
 fn machine(data: &Value, language: &str) -> Table {
     let machine = &data["machine"];
     let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
@@ -289,6 +331,10 @@ fn memory(data: &Value, language: &str) -> Table {
     Table { head, rows: rows.into() }
 }
 
+/// How the clients ask, and how a table says it.
+const MODES: [(&str, (&str, &str)); 2] =
+    [("keep-alive", ("킵얼라이브", "keep-alive")), ("each", ("요청마다 새 연결", "one a request"))];
+
 fn reload(data: &Value, language: &str) -> Table {
     let head = heads(
         language,
@@ -300,12 +346,10 @@ fn reload(data: &Value, language: &str) -> Table {
             ("잃은 요청", "lost"),
         ],
     );
-    let modes =
-        [("keep-alive", "킵얼라이브", "keep-alive"), ("each", "요청마다 새 연결", "one a request")];
     let part = &data["parts"]["reload"];
     let mut rows = Vec::new();
     for name in RELOADED {
-        for (mode, korean, english) in modes {
+        for (mode, (korean, english)) in MODES {
             let runs = part["subjects"][name][mode].as_array();
             let sum = |runs: &Vec<Value>, what: &str| {
                 whole(runs.iter().filter_map(|run| run[what].as_u64()).sum())
@@ -319,6 +363,123 @@ fn reload(data: &Value, language: &str) -> Table {
         }
     }
     Table { head, rows }
+}
+
+/// A table of what became of the load while something changed behind it, again and again.
+fn changes(
+    part: &Value,
+    rows: &[(&str, &str, &str)],
+    first: (&str, &str),
+    change: (&str, &str),
+    language: &str,
+) -> Table {
+    let head = heads(
+        language,
+        [
+            first,
+            ("연결", "connections"),
+            change,
+            ("요청", "requests"),
+            ("잃은 요청", "lost"),
+            ("가장 긴 대기, ms", "longest wait, ms"),
+        ],
+    );
+    let mut lines = Vec::new();
+    for (name, korean, english) in rows {
+        for (mode, words) in MODES {
+            let runs = part["subjects"][name][mode].as_array();
+            let cells = match runs {
+                Some(runs) => {
+                    let all = |what: &str| -> Vec<f64> {
+                        runs.iter().filter_map(|run| run[what].as_f64()).collect()
+                    };
+                    let sum = |what: &str| whole(all(what).iter().sum::<f64>() as u64);
+                    let longest = all("longest ms").into_iter().fold(0.0, f64::max);
+                    [sum("changes"), sum("requests"), sum("lost"), whole(longest.ceil() as u64)]
+                }
+                None => [why_not(part, name, language), "–".into(), "–".into(), "–".into()],
+            };
+            let first = [say(language, korean, english), say(language, words.0, words.1)];
+            lines.push([first.as_slice(), &cells].concat());
+        }
+    }
+    Table { head, rows: lines }
+}
+
+fn restart(data: &Value, language: &str) -> Table {
+    changes(
+        &data["parts"]["restart"],
+        &RESTARTS,
+        ("`15_socket`의 소켓과 순서", "`15_socket`, its socket and the order"),
+        ("재시작", "restarts"),
+        language,
+    )
+}
+
+fn hosts(data: &Value, language: &str) -> Table {
+    changes(
+        &data["parts"]["hosts"],
+        &TURNS,
+        ("무엇이 바뀌는가", "what happens"),
+        ("횟수", "times"),
+        language,
+    )
+}
+
+fn failover(data: &Value, language: &str) -> Table {
+    let head = heads(
+        language,
+        [
+            ("마스터에 생긴 일", "what happens to the master"),
+            ("응답받은 방문", "visits acknowledged"),
+            ("그중 잃은 방문", "of these, lost"),
+            ("503이 나온 시간, 초", "no visit counted for, s"),
+            ("가장 긴 대기, 초", "longest wait, s"),
+        ],
+    );
+    let part = &data["parts"]["failover"];
+    let rows = FAILURES.map(|(name, korean, english)| {
+        let Some(runs) = part["subjects"][name]["runs"].as_array() else {
+            let none = "–".to_owned();
+            let why = why_not(part, name, language);
+            return vec![say(language, korean, english), why, none.clone(), none.clone(), none];
+        };
+        let all =
+            |what: &str| -> Vec<f64> { runs.iter().filter_map(|run| run[what].as_f64()).collect() };
+        let sum = |what: &str| whole(all(what).iter().sum::<f64>() as u64);
+        let seconds =
+            |what: &str| format!("{:.1}", all(what).into_iter().fold(0.0, f64::max) / 1000.0);
+        vec![
+            say(language, korean, english),
+            sum("acknowledged"),
+            sum("lost"),
+            seconds("gap ms"),
+            seconds("longest ms"),
+        ]
+    });
+    Table { head, rows: rows.into() }
+}
+
+fn balancer(data: &Value, language: &str) -> Table {
+    let head = heads(
+        language,
+        [
+            ("누구에게 요청하는가", "who is asked"),
+            ("킵얼라이브, 초당 요청", "keep-alive, requests a second"),
+            ("요청마다 새 연결, 초당 요청", "a connection each, requests a second"),
+        ],
+    );
+    let words = [
+        ("`16_hosts` 하나", "one `16_hosts`"),
+        ("HAProxy, 뒤에 `16_hosts` 둘", "HAProxy, with two `16_hosts` behind it"),
+    ];
+    let part = &data["parts"]["hosts"];
+    let rows = BALANCED.iter().zip(words).map(|(name, (korean, english))| {
+        let cells = ["keep-alive", "each"]
+            .map(|mode| cell(part, name, &format!("{mode} a second"), language));
+        [vec![say(language, korean, english)], cells.into()].concat()
+    });
+    Table { head, rows: rows.collect() }
 }
 
 /// The numbers of workers that were tried.

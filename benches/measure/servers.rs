@@ -14,7 +14,7 @@ use crate::machine::is_installed;
 use crate::report::BINARY;
 
 /// How long a server may take for anything.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server to measure. To add one, add a row to [`SUBJECTS`] and its title to `TITLES` in report.rs.
 pub struct Subject {
@@ -337,7 +337,7 @@ fn pm2(page: &str, workers: usize) -> Result<Command, String> {
 }
 
 /// A Redis that keeps nothing on the disk, with its address.
-fn start_redis() -> Result<(Cluster, String), String> {
+pub fn start_redis() -> Result<(Cluster, String), String> {
     let port = Port::reserve();
     let mut command = Command::new("redis-server");
     command.args(["--bind", "127.0.0.1", "--port", &port.number.to_string()]);

@@ -54,11 +54,23 @@ fn code_consoles_and_diffs_are_shown_by_include_only() {
                 "js" => ("steps/node/", ".mjs", "`{{#include ../../steps/node/….mjs:ANCHOR}}`"),
                 "console" => ("book/console/", ".console", "`{{#include ../console/….console}}`"),
                 "diff" => ("book/diffs/", ".diff", "`{{#include ../diffs/….diff}}`"),
+                "conf" | "yaml" => ("", "", "a file of scripts/ or beside the steps, by include"),
                 "sh" | "text" => ("", "", "what is typed or printed"),
-                _ => ("-", "-", "nothing (there are rust, js, console, diff, sh and text)"),
+                _ => (
+                    "-",
+                    "-",
+                    "nothing (there are rust, js, console, diff, conf, yaml, sh and text)",
+                ),
+            };
+            let is_beside_steps = |file: &str| {
+                let in_steps = file.strip_prefix("steps/").filter(|it| !it.starts_with("node/"));
+                file.starts_with("scripts/") || in_steps.is_some_and(|file| file.contains('/'))
             };
             let fits = |line| match page.include_at(line) {
-                None => folder.is_empty(),
+                None => folder.is_empty() && !matches!(&**info, "conf" | "yaml"),
+                Some(Include { file, .. }) if matches!(&**info, "conf" | "yaml") => {
+                    is_beside_steps(file)
+                }
                 Some(Include { file, anchor, .. }) => {
                     let ours = file.starts_with(folder) && file.ends_with(ending);
                     ours && !folder.is_empty() && anchor.is_none() == folder.starts_with("book/")

@@ -7,6 +7,7 @@
 mod page;
 mod problems;
 
+mod capacity;
 mod glossary;
 mod includes;
 mod languages;

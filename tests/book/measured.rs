@@ -5,7 +5,7 @@
 #[allow(dead_code, reason = "the bench uses the rest of it")]
 mod options;
 #[path = "../../benches/measure/report.rs"]
-mod report;
+pub mod report;
 
 use std::env;
 

@@ -170,7 +170,7 @@ fn wide_tables_and_code_scroll_inside_themselves_also_by_keyboard() {
 #[ignore = "needs mdbook, chromium and chromedriver"]
 fn no_table_is_wider_than_its_box_but_on_a_phone() {
     let browser = Browser::start();
-    let mut tables = 0.0;
+    let (mut tables, mut wide) = (0.0, Vec::new());
     for width in [1024, 1080, 1366, 1920] {
         for page in addresses() {
             browser.open(&View { width, ..View::wide(&page) });
@@ -181,10 +181,13 @@ fn no_table_is_wider_than_its_box_but_on_a_phone() {
                 "[...document.querySelectorAll('.table-wrapper')].filter(box => box.scrollWidth > box.clientWidth)
                     .map(box => `${box.scrollWidth} in ${box.clientWidth}: ${box.textContent.trim().slice(0, 40)}`).join(' | ')",
             );
-            assert_eq!(cut, "", "{page} at {width} px");
+            if !cut.is_empty() {
+                wide.push(format!("{page} at {width} px: {cut}"));
+            }
         }
     }
     assert!(tables > 0.0, "no table anywhere");
+    assert!(wide.is_empty(), "tables that are wider than their box:\n{}", wide.join("\n"));
 }
 
 #[test]
@@ -201,7 +204,8 @@ fn what_scrolls_shows_at_its_edge_that_there_is_more() {
                document.querySelectorAll('details').forEach(details => { details.open = true; });
                await frame();
                const boxes = [...document.querySelectorAll('main pre > code, main .table-wrapper')].filter(box => box.offsetHeight);
-               const wide = boxes.filter(box => box.scrollWidth > box.clientWidth);
+               // Of a letter, a pixel is nothing.
+               const wide = boxes.filter(box => box.scrollWidth > box.clientWidth + 1);
                const faded = box => getComputedStyle(box).maskImage !== 'none';
                const wrong = boxes.filter(box => faded(box) !== wide.includes(box));
                for (const box of wide) box.scrollLeft = box.scrollWidth;

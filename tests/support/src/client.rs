@@ -159,14 +159,19 @@ impl Display for Answer {
     }
 }
 
-/// Reads one answer, whatever its status, to the last byte that its `Content-Length` promises, and no
-/// further. The error says what came in place of a whole answer.
+/// Reads one answer, whatever its status, to the last byte that its `Content-Length` promises, or to
+/// its last chunk, and no further. The error says what came in place of a whole answer.
 pub fn any_answer(client: &mut TcpStream) -> Result<Answer, String> {
     let (mut came, mut part) = (Vec::new(), [0; 512]);
     loop {
         let text = String::from_utf8_lossy(&came);
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let head = format!("{}\r\n", head.to_ascii_lowercase());
+            if head.contains("\r\ntransfer-encoding: chunked\r\n")
+                && let Some(body) = body_of_chunks(body)
+            {
+                return Ok(Answer { head, body });
+            }
             let length = head.split_once("\r\ncontent-length: ");
             let length = length.and_then(|(_, rest)| rest.split_once("\r\n")?.0.parse().ok());
             if length.is_some_and(|length: usize| body.len() >= length) {
@@ -190,6 +195,21 @@ pub fn any_answer(client: &mut TcpStream) -> Result<Answer, String> {
         } else {
             format!("{end}, after this part of one: {text:?}")
         });
+    }
+}
+
+/// The body that has come in chunks, as Node's do, RFC 9112, 7.1: none before the last one has.
+fn body_of_chunks(chunks: &str) -> Option<String> {
+    let (mut body, mut rest) = (String::new(), chunks);
+    loop {
+        let (length, after) = rest.split_once("\r\n")?;
+        let length = usize::from_str_radix(length, 16).ok()?;
+        let (chunk, after) = (after.get(..length)?, after.get(length..)?.strip_prefix("\r\n")?);
+        if length == 0 {
+            return after.is_empty().then_some(body);
+        }
+        body += chunk;
+        rest = after;
     }
 }
 

@@ -16,8 +16,8 @@ use nix::unistd::Pid;
 use super::client::{why, why_no_answer};
 use super::process::{pipe, spawn};
 use super::{
-    DEADLINE, GREETING, HTML, OrFail, PATIENCE, Page, Port, Process, Redis, agent, group, is_dead,
-    pid, process, processes,
+    DEADLINE, GREETING, HTML, OrFail, PATIENCE, Page, Port, Process, Redis, Sentinels, agent,
+    group, is_dead, pid, process, processes,
 };
 
 /// A primary and its workers, started by a test.
@@ -90,11 +90,12 @@ impl Cluster {
         if !command.get_envs().any(|(name, _)| name == "RUST_BACKTRACE") {
             command.env_remove("RUST_BACKTRACE");
         }
-        if let Some(redis) = Redis::shared()
+        let shared = Redis::shared().map(Redis::url);
+        if let Some(url) = shared.or_else(|| Sentinels::shared().map(Sentinels::url))
             && !command.get_envs().any(|(name, _)| name == "REDIS_URL")
         {
             // A busy machine is no reason to say that Redis does not answer.
-            command.env("REDIS_URL", redis.url()).env("REDIS_MILLISECONDS", "2000");
+            command.env("REDIS_URL", url).env("REDIS_MILLISECONDS", "2000");
         }
         let mut shared = None;
         let (stdout, stderr) = match console {
@@ -298,7 +299,7 @@ impl Cluster {
     /// Asks for `path`, which begins with `/`, over a new connection, as `curl` would. Any answer
     /// is one, whatever its status; the error says in words why there is none.
     pub fn get(&self, path: &str) -> Result<Page, String> {
-        let answer = self.get_with_cookie(&agent(), path, None);
+        let answer = get_with_cookie(self.port.number, &agent(), path, None);
         answer.map(|(page, _)| page).map_err(|error| why_no_answer(&error))
     }
 
@@ -325,24 +326,6 @@ impl Cluster {
             page == expected,
             "{method} {path} should be answered with\n    {expected}\nbut the answer has\n    {page}"
         );
-    }
-
-    /// [`Cluster::get`] by this client, which sends a cookie, `NAME=VALUE`. Returns also the one that
-    /// it is told to keep.
-    pub fn get_with_cookie(
-        &self,
-        agent: &ureq::Agent,
-        path: &str,
-        cookie: Option<&str>,
-    ) -> Result<(Page, Option<String>), ureq::Error> {
-        let mut request = agent.get(format!("http://127.0.0.1:{}{path}", self.port.number));
-        if let Some(cookie) = cookie {
-            request = request.header("Cookie", cookie);
-        }
-        let response = request.call()?;
-        let cookie = header(&response, "set-cookie");
-        let cookie = cookie.and_then(|it| it.split(';').next().map(str::to_owned));
-        Ok((page_of(response)?, cookie))
     }
 
     /// Asks for `path`, and checks that no answer comes.
@@ -433,7 +416,7 @@ impl Cluster {
     }
 
     /// [`Cluster::wait_for_end`], where the error says who is left.
-    pub(crate) fn try_wait_for_end(&mut self, limit: Duration) -> Result<Ended, String> {
+    pub fn try_wait_for_end(&mut self, limit: Duration) -> Result<Ended, String> {
         let deadline = Instant::now() + limit;
         let left = || deadline.saturating_duration_since(Instant::now());
         let mut lines = Vec::new();
@@ -583,6 +566,24 @@ pub fn console_says(read: io::Result<usize>, text: &[u8]) -> String {
     let length = read.map_err(|error| why(&error)).or_fail("the console should go on");
     assert!(length > 0, "the console should go on, but the program has closed it");
     String::from_utf8_lossy(&text[..length]).into_owned()
+}
+
+/// Asks for `path` at this port by this client, which sends a cookie, `NAME=VALUE`. Returns also the
+/// one that it is told to keep.
+pub fn get_with_cookie(
+    port: u16,
+    agent: &ureq::Agent,
+    path: &str,
+    cookie: Option<&str>,
+) -> Result<(Page, Option<String>), ureq::Error> {
+    let mut request = agent.get(format!("http://127.0.0.1:{port}{path}"));
+    if let Some(cookie) = cookie {
+        request = request.header("Cookie", cookie);
+    }
+    let response = request.call()?;
+    let cookie = header(&response, "set-cookie");
+    let cookie = cookie.and_then(|it| it.split(';').next().map(str::to_owned));
+    Ok((page_of(response)?, cookie))
 }
 
 fn header(response: &Response, name: &str) -> Option<String> {

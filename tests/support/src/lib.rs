@@ -7,13 +7,18 @@
 
 mod client;
 mod cluster;
+mod haproxy;
 mod installed;
+mod lent;
 mod limits;
+#[cfg(target_os = "linux")]
+mod namespaces;
 mod pm2;
 mod port;
 mod process;
 pub mod promises;
 mod redis;
+mod sentinels;
 pub mod transcript;
 
 use std::panic::resume_unwind;
@@ -30,12 +35,14 @@ pub use client::{
     Answer, GREETING, HTML, OrFail, PAGE, Page, REQUEST, agent, agent_that_keeps_its_connection,
     answer, any_answer, begin_to_connect, connect, reset,
 };
-pub(crate) use cluster::says;
 pub use cluster::{
     Cluster, Console, Ended, assert_deaths, assert_nothing, assert_says, assert_status,
     console_says, who_started,
 };
+pub(crate) use cluster::{get_with_cookie, says};
+pub use haproxy::{Haproxy, hosts_cfg};
 pub use installed::Installed;
+pub use lent::{Lent, Notify, lend};
 #[cfg(target_os = "linux")]
 pub(crate) use limits::NOBODY;
 #[cfg(target_os = "linux")]
@@ -43,6 +50,8 @@ pub use limits::{
     allow_new_processes_and_threads, is_root, limit_descriptors_softly, without_parent_death_signal,
 };
 pub use limits::{limit_descriptors, limit_processes, step_of_an_ordinary_user};
+#[cfg(target_os = "linux")]
+pub use namespaces::Network;
 pub use pm2::{Pm2, Told};
 pub use port::Port;
 #[cfg(target_os = "linux")]
@@ -52,6 +61,7 @@ pub use process::{
     zombie_status,
 };
 pub use redis::Redis;
+pub use sentinels::Sentinels;
 
 /// How long anything may take before a test gives up. Generous: it is only ever used up by a
 /// failure, and a busy machine must not cause one.

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 /// as the sign for other tests that it is taken. The steps use TCP, so it is in nobody's way.
 pub struct Port {
     pub number: u16,
-    _sign: UdpSocket,
+    sign: Option<UdpSocket>,
 }
 
 impl Port {
@@ -29,9 +29,20 @@ impl Port {
             // To try it by listening would hold it for as long as a process that another test is
             // just forking has a copy of the socket.
             if TcpStream::connect((Ipv4Addr::LOCALHOST, number)).is_err() {
-                return Port { number, _sign: sign };
+                return Port { number, sign: Some(sign) };
             }
         }
         panic!("no free port from {FIRST} to {}", FIRST + COUNT - 1);
+    }
+
+    /// The same port, which stays reserved until both are dropped.
+    pub(crate) fn shared(&self) -> Port {
+        let sign = self.sign.as_ref().map(|sign| sign.try_clone().expect("a descriptor"));
+        Port { number: self.number, sign }
+    }
+
+    /// A port of an address that no other test uses, be its number whatever it may.
+    pub(crate) fn unreserved(number: u16) -> Port {
+        Port { number, sign: None }
     }
 }

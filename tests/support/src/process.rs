@@ -52,7 +52,7 @@ pub(crate) fn pipe() -> (io::PipeReader, io::PipeWriter) {
 /// macOS makes a pipe first and close-on-exec second: a program that another test starts in between
 /// would hold a pipe of this one's for as long as it lives. So tests start programs, and make pipes
 /// for them, one at a time.
-fn turn() -> MutexGuard<'static, ()> {
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
 }

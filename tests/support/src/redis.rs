@@ -19,6 +19,8 @@ use super::{Port, is_stopped, processes, until};
 pub struct Redis {
     port: Port,
     password: Option<&'static str>,
+    /// What `redis-server` is told beside the port.
+    arguments: Vec<String>,
     running: Option<Running>,
 }
 
@@ -39,7 +41,21 @@ impl Redis {
     }
 
     fn start_with(password: Option<&'static str>) -> Redis {
-        let mut redis = Redis { port: Port::reserve(), password, running: None };
+        let password_too = password.map(|password| ["--requirepass", password]);
+        let arguments = ["--save", "", "--appendonly", "no", "--databases", "1"];
+        let arguments: Vec<&str> =
+            arguments.into_iter().chain(password_too.into_iter().flatten()).collect();
+        Redis::start_as(Port::reserve(), password, &arguments)
+    }
+
+    /// Starts a server at this port that is told this.
+    pub(crate) fn start_as(
+        port: Port,
+        password: Option<&'static str>,
+        arguments: &[&str],
+    ) -> Redis {
+        let arguments = arguments.iter().map(ToString::to_string).collect();
+        let mut redis = Redis { port, password, arguments, running: None };
         redis.start_again();
         redis
     }
@@ -59,10 +75,13 @@ impl Redis {
     pub fn start_again(&mut self) {
         assert!(self.running.is_none(), "it runs");
         let mut command = Command::new("redis-server");
+        command.args(&self.arguments);
         command.args(["--bind", "127.0.0.1", "--port", &self.port.number.to_string()]);
-        command.args(["--save", "", "--appendonly", "no", "--databases", "1"]);
-        if let Some(password) = self.password {
-            command.args(["--requirepass", password]);
+        if !self.arguments.iter().any(|it| it == "--sentinel") {
+            // It would begin with what another one has left in the same folder. What a master sends
+            // first, a replica puts there, and is to remove it.
+            command.args(["--dbfilename", &format!("of-a-test-{}.rdb", self.port.number)]);
+            command.args(["--rdb-del-sync-files", "yes"]);
         }
         // It leads a group, so that the watchdog can end it, and Ctrl-C is not for it.
         command.current_dir(std::env::temp_dir()).process_group(0);
@@ -76,6 +95,16 @@ impl Redis {
             assert_eq!(ended, None, "redis-server should run, but it has ended");
             self.cli(&["PING"]) == ["PONG"]
         });
+    }
+
+    /// Whether it runs, or is stopped.
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// The port alone.
+    pub fn port(&self) -> u16 {
+        self.port.number
     }
 
     /// The address, with the password where there is one, as `REDIS_URL` takes it.
@@ -171,7 +200,8 @@ impl Redis {
         number.unwrap_or_else(|| panic!("{command:?} should be a number, but it is {answer:?}"))
     }
 
-    fn pid(&self) -> Pid {
+    /// Its process id.
+    pub fn pid(&self) -> Pid {
         let running = self.running.as_ref().expect("it runs");
         Pid::from_raw(running.server.id() as i32)
     }

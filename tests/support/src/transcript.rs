@@ -23,6 +23,13 @@
 //! prints comes where the scene shows that terminal again. Or it is where a Redis server runs,
 //! started by [`REDIS_SERVER`]. A scene with any other command, or option of one, is refused.
 //!
+//! After `scripts/lend bash` in terminal 1 this test lends the program its listening socket. Then the
+//! program may be started again once it has ended. In between `curl` in terminal 2 has to wait, as in
+//! terminal 3 else.
+//!
+//! Terminals 4 and 5 are for a second host and the [`HAPROXY`] before both. The programs start with
+//! `PORT=8087` and `PORT=8088` then, and `curl localhost:8080` goes to the HAProxy.
+//!
 //! What is printed must equal the scene, except that
 //!
 //! - process ids are compared up to renaming. They are what a start says (`마스터 프로세스 아이디: …`,
@@ -53,13 +60,23 @@ use nix::unistd::Pid;
 
 use super::client::{why, why_no_answer};
 use super::{
-    Cluster, Console, DEADLINE, Ended, Installed, OrFail, Process, Redis,
-    agent_that_keeps_its_connection, connect, is_dead, is_stopped, node, processes, root,
-    side_by_side, step, until,
+    Cluster, Console, DEADLINE, Ended, Haproxy, Installed, Lent, OrFail, Process, Redis, Sentinels,
+    agent_that_keeps_its_connection, connect, get_with_cookie, is_dead, is_stopped, node,
+    processes, root, side_by_side, step, until,
 };
 
 /// What starts Redis in terminal 3. This test starts one at a port of its own.
 const REDIS_SERVER: &str = "redis-server --bind 127.0.0.1 --save '' --loglevel warning";
+
+/// What starts HAProxy in terminal 5. This test starts one at ports of its own.
+const HAPROXY: &str = "haproxy -f steps/haproxy/hosts.cfg";
+
+/// What starts a master, a replica and three sentinels in terminal 3, at ports of their own here. The
+/// scene shows what it prints.
+const SENTINELS: &str = "scripts/sentinels";
+
+/// The ports of those in a scene.
+const PORTS: [u16; 5] = [6380, 6381, 26379, 26380, 26381];
 
 /// Which process id of the scene is which one here.
 type Names = BTreeMap<i32, i32>;
@@ -120,10 +137,14 @@ pub fn play_text(name: &str, text: &str, program: Program, within: Duration) {
         program,
         within,
         cluster: None,
+        second: None,
+        haproxy: None,
         installed: None,
+        lent: None,
         reloads: false,
         waiting: None,
         redis: None,
+        sentinels: None,
         jars: BTreeMap::new(),
         sessions: Vec::new(),
         ended: None,
@@ -165,14 +186,22 @@ struct Scene {
     /// How long `ps` is asked again.
     within: Duration,
     cluster: Option<Cluster>,
+    /// The program of terminal 4.
+    second: Option<Cluster>,
+    /// The HAProxy before both.
+    haproxy: Option<Haproxy>,
     /// Where the program is, in a scene that moves it: `target/debug` is the other scenes' too.
     installed: Option<Installed>,
+    /// The listening socket, where the program has none of its own.
+    lent: Option<Lent>,
     /// Whether the last command was `kill -HUP` to the primary.
     reloads: bool,
-    /// The connection of terminal 3.
+    /// The connection of terminal 3, or of terminal 2 where nobody can answer yet.
     waiting: Option<TcpStream>,
     /// The Redis server of terminal 3, and whether it runs.
     redis: Option<(Redis, bool)>,
+    /// The servers that [`SENTINELS`] has started.
+    sentinels: Option<Sentinels>,
     /// curl's cookie jars: the cookie in each.
     jars: BTreeMap<String, String>,
     /// The ids of sessions that were seen: the scene's, and the one here.
@@ -196,7 +225,7 @@ impl Scene {
         }
         while let Some(line) = lines.next() {
             if line.starts_with("──── ") {
-                terminal = ["1", "2", "3"]
+                terminal = ["1", "2", "3", "4", "5"]
                     .into_iter()
                     .find(|number| line == format!("──── {number} ────"))
                     .unwrap_or_else(|| self.refuse("which terminal?", line));
@@ -222,11 +251,21 @@ impl Scene {
                 }
                 ("1", None) => self.expect_console(&output),
                 ("1", Some("echo $?")) => self.expect_status(&output),
+                ("1", Some("scripts/lend bash")) if self.cluster.is_none() && output.is_empty() => {
+                    self.lent = Some(Lent::listen());
+                }
                 ("1", Some(command)) => self.start(command, &output),
+                ("2", Some("curl localhost:8086")) if output.is_empty() && self.nobody_runs() => {
+                    self.ask_and_wait(line);
+                }
                 ("2", Some(command)) => self.command(command, &output),
+                ("2", None) if self.waiting.is_some() => self.expect_answer(line, &output),
                 ("3", Some("curl localhost:8086")) if output.is_empty() => self.ask_and_wait(line),
                 ("3", Some(REDIS_SERVER)) if output.is_empty() => self.start_redis(line),
+                ("3", Some(SENTINELS)) => self.start_sentinels(line, &output),
                 ("3", None) => self.expect_answer(line, &output),
+                ("4", Some(command)) => self.start_second(command, &output),
+                ("5", Some(HAPROXY)) if output.is_empty() => self.start_haproxy(line),
                 ("3", _) => {
                     self.refuse("terminal 3 is for a curl that has to wait, or Redis:", line)
                 }
@@ -250,10 +289,36 @@ impl Scene {
     /// `2>/dev/null` behind it, stderr is not shown.
     fn start(&mut self, line: &str, output: &[&str]) {
         if self.cluster.is_some() {
-            self.refuse("terminal 1 is busy:", line);
+            if self.lent.is_none() {
+                self.refuse("terminal 1 is busy:", line);
+            }
+            self.expect_end();
+            self.ended = None;
         }
-        self.cluster = Some(self.run(line, None));
+        self.cluster = Some(self.run(line.strip_prefix("PORT=8087 ").unwrap_or(line), None));
         self.expect_console(output);
+    }
+
+    /// Terminal 4: a second host.
+    fn start_second(&mut self, line: &str, output: &[&str]) {
+        let command = line.strip_prefix("PORT=8088 ");
+        let Some(command) = command.filter(|_| self.cluster.is_some() && self.second.is_none())
+        else {
+            self.refuse("terminal 4 is for a second host, with PORT=8088:", line)
+        };
+        let mut second = self.run(command, None);
+        let printed: Vec<_> = output.iter().map_while(|_| second.next_line(DEADLINE)).collect();
+        self.second = Some(second);
+        self.compare(output, &printed);
+    }
+
+    /// Terminal 5: HAProxy is started before both hosts.
+    fn start_haproxy(&mut self, line: &str) {
+        let Some(second) = self.second.as_ref().filter(|_| self.haproxy.is_none()) else {
+            self.refuse("terminals 1 and 4 have to start the hosts first:", line)
+        };
+        let hosts = [self.cluster(), second].map(|it| format!("127.0.0.1:{}", it.port.number));
+        self.haproxy = Some(Haproxy::start([&hosts[0], &hosts[1]], &[]));
     }
 
     /// Runs the program that `line` says, on `port` or on one of its own.
@@ -290,12 +355,20 @@ impl Scene {
             _ => self.refuse("cannot run this:", line),
         };
         command.envs(port.map(|port| ("PORT", port.to_string())));
-        if let Some((redis, _)) = &self.redis {
+        let redis = self.redis.as_ref().map(|(redis, _)| redis.url());
+        // The first sentinel is where a step looks for it that is told nothing.
+        let sentinel = self.sentinels.as_ref().map(|all| all.sentinels[0].url());
+        if let Some(url) = redis.or(sentinel) {
             // A busy machine is no reason to say that Redis does not answer.
-            command.env("REDIS_URL", redis.url()).env("REDIS_MILLISECONDS", "2000");
+            command.env("REDIS_URL", url).env("REDIS_MILLISECONDS", "2000");
         }
-        command.envs(settings);
-        let mut cluster = Cluster::spawn(command, console);
+        for (name, value) in settings {
+            command.env(name, self.with_ports_here(value));
+        }
+        let mut cluster = match &self.lent {
+            Some(lent) => lent.spawn(command, console),
+            None => Cluster::spawn(command, console),
+        };
         // The two consoles side by side show it.
         cluster.shows_console = false;
         cluster
@@ -308,7 +381,10 @@ impl Scene {
     ///   then. The console shows what comes of HUP to the primary
     /// - `mv target/…/NAME target/…/NAME`, of the program that the scene runs
     /// - `ps -o pid,ppid -p PID,…`: asked again until it shows what the scene shows
-    /// - `redis-cli …`, to the Redis server of terminal 3
+    /// - `redis-cli …`, to the Redis server of terminal 3, or with `-p` to one of those that
+    ///   `scripts/sentinels` has started
+    /// - `until curl …; do sleep …; done`: once more, until it is answered with status 200 where `-f`
+    ///   says so
     /// - `sleep N`: for people; this test looks until it sees what it should. Only where the primary
     ///   is ending does it take that long
     /// - a second `cargo run`, which has to end by itself
@@ -317,12 +393,23 @@ impl Scene {
             Some((command, text)) => (command, Some(text)),
             None => (line, None),
         };
+        if let Some((curl, _)) = line
+            .strip_prefix("until ")
+            .and_then(|it| it.split_once("; do sleep "))
+            .filter(|(_, end)| end.ends_with("; done"))
+        {
+            return self.curl_until_answered(curl, line, output);
+        }
         let words = self.words(command);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         self.reloads = false;
         match words[..] {
             ["curl", ref words @ ..] => {
                 let (mut printed, answered) = self.curl(line, words);
+                if self.haproxy.is_some() {
+                    // Its checks take their turn, too.
+                    self.forget_who_is_who();
+                }
                 printed.extend(otherwise.filter(|_| !answered).map(str::to_owned));
                 self.compare(output, &printed);
                 if !output.iter().any(|line| names_a_worker(line)) {
@@ -343,6 +430,22 @@ impl Scene {
                 }
                 for pid in pids {
                     let pid = self.real_pid(pid, line);
+                    match (self.server(pid), signal) {
+                        (None, _) => {}
+                        (Some(server), Signal::SIGKILL) => {
+                            server.kill();
+                            continue;
+                        }
+                        (Some(server), Signal::SIGSTOP) => {
+                            server.stop();
+                            continue;
+                        }
+                        (Some(server), Signal::SIGCONT) => {
+                            server.go_on();
+                            continue;
+                        }
+                        _ => self.refuse("a server is killed, stopped or goes on:", line),
+                    }
                     if !self.cluster().has(pid) {
                         self.refuse("it has ended already:", line);
                     }
@@ -396,12 +499,19 @@ impl Scene {
         }
     }
 
-    /// Waits until the primary takes in nobody any more: it is dead, or about to end.
+    /// Waits until the primary takes in nobody any more: it is dead, or about to end. Where its socket
+    /// is lent, nobody is refused.
     fn end_has_begun(&self) {
         let Cluster { primary, port, .. } = self.cluster();
         until("a primary that was sent a signal should be dead, or refuse new connections", || {
-            is_dead(*primary) || refuses(port.number)
+            is_dead(*primary) || (self.lent.is_none() && refuses(port.number))
         });
+    }
+
+    /// Whether the socket is lent, and the program that had it is dead.
+    fn nobody_runs(&self) -> bool {
+        let is_over = |cluster: &Cluster| is_dead(cluster.primary);
+        self.lent.is_some() && self.cluster.as_ref().is_some_and(is_over)
     }
 
     /// The words of a command; one in single quotes may hold spaces.
@@ -416,7 +526,7 @@ impl Scene {
         words
     }
 
-    /// `curl localhost:8086[/PATH] …`, of whose options these are honoured: `-s`, `-o /dev/null`,
+    /// `curl localhost:8086[/PATH] …`, or 8080 where a HAProxy is, of whose options these are honoured: `-s`, `-o /dev/null`,
     /// `-w TEXT` with `%{http_code}` and `\n` in it, and `-b JAR -c JAR`. Of several addresses the
     /// connection is kept.
     ///
@@ -433,7 +543,9 @@ impl Scene {
                 "-b" => sent_from = words.next().copied(),
                 "-c" => kept_in = words.next().copied(),
                 url => {
-                    let rest = url.strip_prefix("localhost:8086");
+                    let address =
+                        self.haproxy.as_ref().map_or("localhost:8086", |_| "localhost:8080");
+                    let rest = url.strip_prefix(address);
                     let rest = rest.filter(|rest| rest.is_empty() || rest.starts_with('/'));
                     let rest = rest.unwrap_or_else(|| self.refuse("what is this to curl?", line));
                     paths.push(if rest.is_empty() { "/" } else { rest });
@@ -453,7 +565,8 @@ impl Scene {
             (agent_that_keeps_its_connection(), String::new(), false);
         for path in paths {
             let jar = sent_from.and_then(|jar| self.jars.get(jar)).map(String::as_str);
-            let page = self.cluster().get_with_cookie(&agent, path, jar);
+            let port = self.haproxy.as_ref().map_or(&self.cluster().port, |it| &it.front);
+            let page = get_with_cookie(port.number, &agent, path, jar);
             let code = page.as_ref().map_or(0, |(page, _)| page.status);
             printed += &match &page {
                 Ok((page, _)) if shown => page.body.clone(),
@@ -486,8 +599,80 @@ impl Scene {
         }
     }
 
+    /// Terminal 3: a master, a replica and three sentinels are started. The scene shows them as
+    /// `scripts/sentinels` does.
+    fn start_sentinels(&mut self, line: &str, output: &[&str]) {
+        if self.redis.is_some() || self.sentinels.is_some() {
+            self.refuse("terminal 3 is busy:", line);
+        }
+        let all = Sentinels::start();
+        all.in_their_own_time();
+        let names = ["master   ", "replica  ", "sentinel ", "sentinel ", "sentinel "];
+        let row = |(name, redis): (&str, &Redis)| {
+            format!("{name}{}, process {}", redis.address(), redis.pid())
+        };
+        let mut printed: Vec<String> = names.into_iter().zip(all.all()).map(row).collect();
+        printed.push("ready".to_owned());
+        self.sentinels = Some(all);
+        self.compare(output, &printed);
+    }
+
+    /// The server with this process id, of those that `scripts/sentinels` has started.
+    fn server(&mut self, pid: Pid) -> Option<&mut Redis> {
+        let all = self.sentinels.as_mut()?;
+        let mut all = all.redis.iter_mut().chain(&mut all.sentinels);
+        all.find(|it| it.is_running() && it.pid() == pid)
+    }
+
+    /// `text` with the ports that the servers have here.
+    fn with_ports_here(&self, text: &str) -> String {
+        let Some(all) = &self.sentinels else { return text.to_owned() };
+        let port = |token: String| {
+            let at = PORTS.iter().position(|it| it.to_string() == token);
+            let here = at.and_then(|at| all.all().nth(at));
+            here.map_or(token, |redis| redis.port().to_string())
+        };
+        tokens(text).into_iter().map(port).collect()
+    }
+
+    /// `until curl …; do sleep 0.1; done` prints what the last `curl` prints, for `-f` prints nothing
+    /// where the status is an error's.
+    fn curl_until_answered(&mut self, curl: &str, line: &str, output: &[&str]) {
+        let words = self.words(curl);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let ["curl", "-fs", ref words @ ..] = words[..] else {
+            self.refuse("until what?", line);
+        };
+        let deadline = Instant::now() + DEADLINE;
+        let at = words.iter().position(|it| *it == "-w").map_or(words.len(), |at| at + 1);
+        if words.get(at) != Some(&"\\n") {
+            self.refuse("it prints no end of a line:", line);
+        }
+        let words = [&["-s"], &words[..at], &["%{http_code}"], &words[at + 1..]].concat();
+        loop {
+            let (printed, _) = self.curl(line, &words);
+            let page = printed.concat();
+            if let Some(page) = page.strip_suffix("200") {
+                return self.compare(output, &[page.to_owned()]);
+            }
+            if Instant::now() > deadline {
+                return self.compare(output, &printed);
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     /// `redis-cli …`, as it prints in a terminal. `shutdown` ends the server of terminal 3.
     fn redis_cli(&mut self, words: &[&str], line: &str, output: &[&str]) {
+        if let ["-p", port, words @ ..] = words {
+            let at = PORTS.iter().position(|it| it.to_string() == *port);
+            let (Some(all), Some(at)) = (&self.sentinels, at) else {
+                self.refuse("terminal 3 has to start it first:", line)
+            };
+            let words: Vec<String> = words.iter().map(|it| self.with_ports_here(it)).collect();
+            let printed = all.all().nth(at).expect("there are five").cli_of_a_terminal(&words);
+            return self.compare(output, &printed);
+        }
         let Some((redis, true)) = &mut self.redis else {
             self.refuse("terminal 3 has to start Redis first:", line)
         };
@@ -513,17 +698,17 @@ impl Scene {
         self.compare(output, &printed);
     }
 
-    /// Terminal 3: asks for the page, and lets the answer be.
+    /// Asks for the page, and lets the answer be.
     fn ask_and_wait(&mut self, line: &str) {
         if self.waiting.is_some() {
-            self.refuse("terminal 3 is busy:", line);
+            self.refuse("its terminal is busy:", line);
         }
         let mut client = connect(self.cluster().port.number);
         client.write_all(b"GET / HTTP/1.0\r\n\r\n").or_fail("the connection should be open");
         self.waiting = Some(client);
     }
 
-    /// Terminal 3: what was asked for comes now.
+    /// What was asked for comes now.
     fn expect_answer(&mut self, line: &str, expected: &[&str]) {
         let Some(mut client) = self.waiting.take() else {
             self.refuse("what prints this in terminal 3?", line);
@@ -545,8 +730,12 @@ impl Scene {
     /// Which worker answers is the kernel's choice, not the scene's: from here on, each of its
     /// living workers may stand for any of those here.
     fn forget_who_is_who(&mut self) {
-        let primary = self.cluster().primary;
-        let is_worker = |pid: i32| pid != primary.as_raw() && !is_dead(Pid::from_raw(pid));
+        let primaries: Vec<Pid> =
+            self.cluster.iter().chain(&self.second).map(|cluster| cluster.primary).collect();
+        let is_worker = |pid: i32| {
+            let pid = Pid::from_raw(pid);
+            !primaries.contains(&pid) && !is_dead(pid)
+        };
         let mut ways = Vec::new();
         for names in &self.names {
             let (living, rest): (Names, Names) =
@@ -571,7 +760,8 @@ impl Scene {
         // It is about to end, and a scene has to show that. A reload may fail without that, and so may
         // visits: a worker says why.
         let ends = |line: &&str| {
-            let is_a_visit = self.redis.is_some() && line.starts_with("Error: REDIS_URL=");
+            let is_a_visit = (self.redis.is_some() && line.starts_with("Error: REDIS_URL="))
+                || line.starts_with("Error: mymaster=");
             line.starts_with("Error: ") && !is_a_visit
         };
         if !self.reloads && expected.iter().any(ends) {
@@ -583,15 +773,20 @@ impl Scene {
     /// `echo $?` in terminal 1: the program has ended without another line, and this was its exit
     /// status.
     fn expect_status(&mut self, expected: &[&str]) {
+        self.expect_end();
+        let status = self.ended.as_ref().map(|ended| ended.status).expect("it has ended");
+        let status = status.code().unwrap_or_else(|| 128 + status.signal().unwrap());
+        self.compare(expected, &[status.to_string()]);
+    }
+
+    /// The program has ended, without another line.
+    fn expect_end(&mut self) {
         if self.ended.is_none() {
             let ended = self.cluster_mut().try_wait_for_end(DEADLINE);
             let ended = ended.unwrap_or_else(|left| panic!("{left}\n{}", self.side_by_side()));
             self.compare(&[], &ended.lines);
             self.ended = Some(ended);
         }
-        let status = self.ended.as_ref().map(|ended| ended.status).expect("it has ended");
-        let status = status.code().unwrap_or_else(|| 128 + status.signal().unwrap());
-        self.compare(expected, &[status.to_string()]);
     }
 
     /// `ps`: the processes named, and their parents, by process id.
@@ -635,6 +830,10 @@ impl Scene {
     fn expect_nothing_more(&mut self) {
         if self.waiting.is_some() {
             self.refuse("it should show what comes of it:", "curl in terminal 3");
+        }
+        if let Some(mut second) = self.second.take() {
+            let lines = second.end().lines;
+            self.compare(&[], &lines);
         }
         if self.ended.is_some() {
             return;
@@ -786,6 +985,12 @@ impl Scene {
         let line = line.replace(&format!("127.0.0.1:{port}"), "127.0.0.1:8086");
         let redis = self.redis.as_ref().map(|(redis, _)| redis.address());
         let line = redis.map_or(line.clone(), |redis| line.replace(&redis, "127.0.0.1:6379"));
+        let servers = self.sentinels.iter().flat_map(Sentinels::all).zip(PORTS);
+        let line = servers.fold(line, |line, (redis, there)| {
+            let here = redis.port();
+            line.replace(&redis.address(), &format!("127.0.0.1:{there}"))
+                .replace(&format!("\"{here}\""), &format!("\"{there}\""))
+        });
         let there = |line: String, (there, here): &(String, String)| line.replace(here, there);
         let line = self.sessions.iter().fold(line, there);
         // EADDRINUSE and ECONNREFUSED, errno(3) of each system.
@@ -944,6 +1149,7 @@ fn parts(line: &str) -> Vec<Part> {
                 Part::Started(pid)
             }
             Ok(pid) if before.is_empty() && after == "번 워커 실행" => Part::Started(pid),
+            Ok(pid) if before.ends_with(", process ") && after.is_empty() => Part::Started(pid),
             Ok(pid) if after.starts_with("번 워커") => Part::Known(pid),
             Ok(pid) if is_thread && after.starts_with(") panicked at ") => Part::Thread(pid),
             Ok(pid) if is_row(&line) => Part::Listed(pid),

@@ -27,6 +27,8 @@ pub struct Load {
     /// How many were answered on a connection of their own.
     pub single: AtomicUsize,
     lost: Mutex<Vec<Lost>>,
+    /// How long the slowest of those that were answered took.
+    longest: Mutex<Duration>,
     /// When workers were sent a signal by [`Load::kill`], and when they were dead.
     kills: Mutex<Vec<(Instant, Instant)>>,
 }
@@ -77,6 +79,16 @@ impl Load {
         self.kills.lock().unwrap().push((sent, Instant::now()));
     }
 
+    /// How long the slowest of those that were answered took.
+    pub fn longest(&self) -> Duration {
+        *self.longest.lock().unwrap()
+    }
+
+    /// What came in place of each answer that did not come.
+    pub fn lost(&self) -> Vec<String> {
+        self.lost.lock().unwrap().iter().map(|lost| lost.instead.clone()).collect()
+    }
+
     /// More than so many requests should have been answered, and each other one may only have been
     /// lost while a worker was killed.
     #[track_caller]
@@ -111,7 +123,7 @@ impl Load {
             let _ = client.write_all(REQUEST);
             match answer(&mut client) {
                 Ok(answer) => {
-                    self.kept.fetch_add(1, Ordering::Relaxed);
+                    self.is_answered_to(&self.kept, asked);
                     if answer.is_the_last() {
                         self.nothing_more_comes(&mut client, asked);
                     } else {
@@ -132,7 +144,7 @@ impl Load {
             let sent = client.write_all(ONE_REQUEST);
             match answer(&mut client) {
                 Ok(_) => {
-                    self.single.fetch_add(1, Ordering::Relaxed);
+                    self.is_answered_to(&self.single, asked);
                     self.nothing_more_comes(&mut client, asked);
                 }
                 Err(instead) => {
@@ -140,6 +152,12 @@ impl Load {
                 }
             }
         }
+    }
+
+    fn is_answered_to(&self, count: &AtomicUsize, asked: Instant) {
+        count.fetch_add(1, Ordering::Relaxed);
+        let mut longest = self.longest.lock().unwrap();
+        *longest = longest.max(asked.elapsed());
     }
 
     fn nothing_more_comes(&self, client: &mut TcpStream, asked: Instant) {

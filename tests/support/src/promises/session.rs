@@ -26,7 +26,12 @@ pub struct Visit {
 
 impl Visitor {
     pub fn new(cluster: &Cluster) -> Visitor {
-        Visitor { port: cluster.port.number, id: None }
+        Visitor::of(cluster.port.number)
+    }
+
+    /// One who comes to this port, where a balancer may listen.
+    pub fn of(port: u16) -> Visitor {
+        Visitor { port, id: None }
     }
 
     /// Visits the page over a connection of its own. The error is what came in place of the page.

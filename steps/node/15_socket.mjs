@@ -1,0 +1,335 @@
+// ANCHOR: program
+// 15_socket: … and the listening socket is lent, so that the primary can be replaced, too.
+import { spawn } from 'node:child_process';
+import cluster from 'node:cluster';
+import { randomBytes } from 'node:crypto';
+import http from 'node:http';
+import os from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ConnectionTimeoutError, createClient, ErrorReply } from 'redis';
+
+const port = Number(process.env.PORT ?? 8086);
+const workers = Number(process.env.WORKERS ?? os.availableParallelism());
+const maxFailures = Number(process.env.MAX_FAILURES ?? 15);
+const limit = 10_000;
+const redisUrl = process.env.REDIS_URL ?? 'redis://127.0.0.1:6379';
+// To connect may take this long, and an answer too: a successor has five seconds for both.
+const redisLimit = Math.min(Number(process.env.REDIS_MILLISECONDS ?? 400), 2_000);
+const seconds = Number(process.env.SESSION_SECONDS ?? 1800);
+const address = addressOf(redisUrl);
+let redis = null;
+let inTrouble = false;
+
+// ANCHOR: listen
+// Where the listening socket is lent, it is the primary's descriptor 3. The workers inherit the
+// variables that say so.
+const primary = cluster.isPrimary ? process.pid : process.ppid;
+const lent = process.env.LISTEN_FDS && Number(process.env.LISTEN_PID ?? primary) === primary;
+const listening = lent ? { fd: 3 } : { port, host: '127.0.0.1' };
+// ANCHOR_END: listen
+
+// ANCHOR: console
+// Where the terminal stands still, after Ctrl-S say, what is printed waits and nobody else does.
+// Node documents no way to say so, and each fork undoes it.
+function letNobodyWait() {
+  for (const { _handle } of [process.stdout, process.stderr]) {
+    _handle?.setBlocking?.(false);
+  }
+}
+letNobodyWait();
+// ANCHOR_END: console
+
+if (cluster.isPrimary) {
+  // ANCHOR: patience
+  const start = Date.now();
+  let error;
+  do {
+    error = await count('check').then(() => null, (error) => error);
+    // A machine that is busy is slow. Those who wait in the backlog had better wait for longer.
+  } while (error instanceof ConnectionTimeoutError && Date.now() - start < 5_000);
+  if (error) {
+    noRedis(error);
+  }
+  redis.client.destroy();
+  // ANCHOR_END: patience
+
+  // ANCHOR: signals
+  const ends = ['SIGINT', 'SIGTERM'];
+  ends.forEach((signal) => process.on(signal, (_, number) => end(0, number)));
+  process.on('SIGTTIN', () => ending || more());
+  process.on('SIGTTOU', () => kept.length > 1 && fewer());
+  process.on('SIGHUP', reload);
+  // ANCHOR_END: signals
+
+  // ANCHOR: fork
+  console.log(`마스터 프로세스 아이디: ${process.pid}`);
+  const kept = [];
+  let ending = null;
+  let old = 0;
+  let next = null;
+  const more = () => kept.push(keepAWorker());
+  const fewer = () => {
+    kept.shift().leave();
+    old -= 1;
+  };
+  for (let i = 0; i < workers; i++) {
+    more();
+  }
+  // ANCHOR_END: fork
+
+  // ANCHOR: notify
+  // Node has no datagram socket of Unix. So systemd's own tool says it: the unit needs
+  // NotifyAccess=all, for the tool is another process.
+  const notify = (state) => {
+    if (process.env.NOTIFY_SOCKET) {
+      const tool = spawn('systemd-notify', [state], { stdio: 'ignore' });
+      // It waits until systemd has read it. The end of this process does not.
+      tool.on('error', () => {}).unref();
+    }
+  };
+  cluster.once('listening', () => notify('READY=1'));
+  // ANCHOR_END: notify
+
+  // ANCHOR: reload
+  // Gives each old worker a successor: one more, and when it is ready, one fewer.
+  async function reload() {
+    old = kept.length;
+    // A successor on its way may run a program that is old by now.
+    next?.leave();
+    while (old > 0) {
+      const successor = keepAWorker();
+      next = successor;
+      const trouble = await untilReady(successor.worker);
+      if (next !== successor) {
+        // It was forgotten.
+        return;
+      }
+      next = null;
+      if (trouble) {
+        console.error(`Error: reload called off: the new worker ${trouble}`);
+        return successor.leave();
+      }
+      kept.push(successor);
+      fewer();
+    }
+  }
+  // ANCHOR_END: reload
+
+  // ANCHOR: ready
+  function untilReady(worker) {
+    return new Promise((resolve) => {
+      worker.on('listening', () => resolve());
+      worker.on('exit', () => resolve('ended before it was ready'));
+      setTimeout(resolve, 5_000, 'was not ready after 5 seconds').unref();
+    });
+  }
+  // ANCHOR_END: ready
+
+  // ANCHOR: end
+  function end(status, signal) {
+    if (ending) {
+      // `timeout` sends one to the primary and one to all: within half a second they are one.
+      if (Date.now() - ending > 500) {
+        // Once more: at once, and as the shell would say it.
+        process.exit(128 + signal);
+      }
+      return;
+    }
+    ending = Date.now();
+    notify('STOPPING=1');
+    process.exitCode = status;
+    const left = kept.splice(0).concat(next ?? []);
+    next = null;
+    // Node's cluster resets whoever still waits in its queue once the last of them is told, and it
+    // shows nobody that queue.
+    left.forEach((worker) => worker.leave());
+    setTimeout(() => process.exit(), limit).unref();
+    // Who has not finished by then is killed: a worker that is stopped would not see the end.
+    process.on('exit', () => left.forEach((worker) => worker.kill()));
+  }
+  // ANCHOR_END: end
+
+  // ANCHOR: keep
+  // Keeps one worker running, with patience, until it is told to leave.
+  function keepAWorker() {
+    let worker, pause;
+    let failures = 0;
+    let leaving = false;
+    const run = () => {
+      const born = Date.now();
+      worker = cluster.fork();
+      letNobodyWait();
+      // ANCHOR: wait
+      worker.on('exit', (code, signal) => {
+        const pid = worker.process.pid;
+        console.log(`${pid}번 워커가 종료되었습니다\ncode ${code} signal ${signal}`);
+        // A successor has one try.
+        if (leaving || worker === next?.worker) {
+          return;
+        }
+        if (lent && Object.values(cluster.workers).every((other) => other.isDead())) {
+          // Node closes the socket with its last worker, and has no other way to it. Whoever lends
+          // it starts a primary anew.
+          console.error('Error: LISTEN_FDS: Node has closed the socket that it was lent');
+          return end(1);
+        }
+        failures = Date.now() - born < 1000 ? failures + 1 : 0;
+        if (failures >= maxFailures) {
+          const why = 'so many workers in a row lived less than a second';
+          console.error(`Error: MAX_FAILURES=${maxFailures}: ${why}`);
+          return end(1);
+        }
+        // As pm2's exp_backoff_restart_delay: half as much again each time.
+        pause = setTimeout(run, failures && Math.min(100 * 1.5 ** (failures - 1), 15_000));
+      });
+      // ANCHOR_END: wait
+    };
+    const kill = () => worker.process.kill('SIGKILL');
+    const leave = () => {
+      leaving = true;
+      clearTimeout(pause);
+      worker.disconnect();
+      setTimeout(kill, limit).unref();
+    };
+    run();
+    return { worker, leave, kill };
+  }
+  // ANCHOR_END: keep
+} else {
+  // ANCHOR: worker
+  // Ctrl-C reaches the workers too, and the others may. They leave these to the primary, and end
+  // when it says so or is gone.
+  process.on('SIGINT', () => {}).on('SIGTERM', () => {}).on('SIGHUP', () => {});
+  process.on('disconnect', () => process.exit());
+  cluster.worker.on('error', () => process.exit());
+  // A worker that Redis refuses is of no use. Where Redis is away, it may come back.
+  await count('check').catch((error) => error instanceof ErrorReply && noRedis(error));
+  // ANCHOR_END: worker
+
+  // ANCHOR: serve
+  const server = http.createServer(async (request, response) => {
+    if (cluster.worker.exitedAfterDisconnect) {
+      // It is to finish: the client asks on another connection next time.
+      response.setHeader('Connection', 'close');
+    }
+    if (request.url.split('?')[0] !== '/') {
+      response.statusCode = 404;
+      response.end();
+      return;
+    }
+    const id = idOf(request.headers.cookie ?? '') ?? randomBytes(16).toString('hex');
+    const visits = await visit(id);
+    if (visits === null) {
+      response.writeHead(503, { 'Content-Type': 'text/html;charset=utf-8' });
+      response.end('<h1>Service Unavailable</h1><p>This visit could not be counted.</p>');
+      return;
+    }
+    response.writeHead(200, {
+      'Content-Type': 'text/html;charset=utf-8',
+      'Set-Cookie': `session=${id}; HttpOnly; SameSite=Lax; Path=/`,
+    });
+    response.write('<h1>Hello Cluster!</h1>');
+    response.end(`<p>${process.pid}번 워커, ${visits}번째 방문</p>`);
+  });
+  // Who keeps a connection and asks for nothing has a second: Node would close it at once.
+  const open = new Set();
+  server.on('connection', (socket) => {
+    open.add(socket);
+    socket.on('close', () => open.delete(socket));
+  });
+  const closeIdle = () => {
+    http.Server.prototype.closeIdleConnections.call(server);
+    // Node does not count those who have not asked for anything yet.
+    open.forEach((socket) => socket.bytesRead || socket.destroy());
+  };
+  server.closeIdleConnections = () => setTimeout(closeIdle, 1000);
+  server.listen(listening, () => console.log(`${process.pid}번 워커 실행`));
+  // ANCHOR_END: serve
+}
+
+// ANCHOR: visit
+// Counts one more visit in the session `id`. Says why where it cannot, once until it can again.
+async function visit(id) {
+  try {
+    const visits = await count(id);
+    inTrouble = false;
+    return visits;
+  } catch (error) {
+    if (!inTrouble) {
+      console.error(trouble(error));
+    }
+    inTrouble = true;
+    return null;
+  }
+}
+
+async function count(id) {
+  // A connection is made when it is first needed, and anew when it is lost.
+  redis = redis?.client.isOpen ? redis : openRedis();
+  const { client, connected } = redis;
+  const wasReady = client.isReady;
+  const key = `session:${id}`;
+  try {
+    await inTime(connected);
+    const [visits] = await inTime(client.multi().incr(key).expire(key, seconds).exec());
+    return visits;
+  } catch (error) {
+    if (wasReady && !client.isOpen) {
+      // The connection was lost since the last visit, or in the middle of this one, which is then
+      // counted twice. Redis may be back.
+      return count(id);
+    }
+    // It may be this connection alone that is silent or refused: the next visit has another. Who
+    // waits on this one still has his time.
+    redis = redis?.client === client ? null : redis;
+    setTimeout(() => client.destroy(), redisLimit).unref();
+    throw error;
+  }
+}
+
+// Connects to Redis at REDIS_URL.
+function openRedis() {
+  const socket = { connectTimeout: redisLimit, reconnectStrategy: false };
+  // Without a listener an error would end the process. Who waits for an answer gets it, too.
+  const client = createClient({ url: redisUrl, socket }).on('error', () => {});
+  return { client, connected: client.connect() };
+}
+
+// MULTI knows no time limit of its own.
+function inTime(answer) {
+  const late = () => Promise.reject(new ConnectionTimeoutError());
+  return Promise.race([answer, sleep(redisLimit, null, { ref: false }).then(late)]);
+}
+// ANCHOR_END: visit
+
+// Where Redis is: of REDIS_URL what holds no password.
+function addressOf(url) {
+  try {
+    const { host, port = 6379, path } = createClient({ url }).options.socket;
+    return path ?? `${host}:${port}`;
+  } catch {
+    // Why would be said in words of the URL.
+    console.error('Error: REDIS_URL: not an address of Redis');
+    process.exit(1);
+  }
+}
+
+// Names the setting, and the reason in the words of Redis, where they are Redis's.
+function trouble(error) {
+  const { message, code } = error.replies?.find((reply) => reply instanceof Error) ?? error;
+  return `Error: REDIS_URL=${address}: ${message || code}`;
+}
+
+function noRedis(error) {
+  console.error(trouble(error));
+  process.exit(1);
+}
+
+// ANCHOR: id
+// What looks like an id of ours in the header Cookie, which anybody may have written.
+function idOf(cookies) {
+  const values = cookies.split(/; */).filter((cookie) => cookie.startsWith('session='));
+  return values.at(-1)?.match(/^session=([0-9a-f]{32})$/)?.[1];
+}
+// ANCHOR_END: id
+// ANCHOR_END: program
