@@ -635,8 +635,8 @@ impl Scene {
         tokens(text).into_iter().map(port).collect()
     }
 
-    /// `until curl …; do sleep 0.1; done` prints what the last `curl` prints, for `-f` prints nothing
-    /// where the status is an error's.
+    /// `until curl -fs …; do sleep 0.1; done` prints what the last `curl` prints, for `-f` prints nothing
+    /// where the status is an error's. What `-w` says it would print each time.
     fn curl_until_answered(&mut self, curl: &str, line: &str, output: &[&str]) {
         let words = self.words(curl);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -644,11 +644,10 @@ impl Scene {
             self.refuse("until what?", line);
         };
         let deadline = Instant::now() + DEADLINE;
-        let at = words.iter().position(|it| *it == "-w").map_or(words.len(), |at| at + 1);
-        if words.get(at) != Some(&"\\n") {
-            self.refuse("it prints no end of a line:", line);
+        if words.contains(&"-w") {
+            self.refuse("it prints more than the page:", line);
         }
-        let words = [&["-s"], &words[..at], &["%{http_code}"], &words[at + 1..]].concat();
+        let words = [&["-s", "-w", "%{http_code}"], words].concat();
         loop {
             let (printed, _) = self.curl(line, &words);
             let page = printed.concat();
