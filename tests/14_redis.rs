@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::promises::{Visit, Visitor, ask_for};
+use support::promises::{SORRY, SetOnDrop, Visit, Visitor, ask_for};
 use support::transcript::play_all;
 use support::{
     Answer, Cluster, Ended, HTML, OrFail, Pid, Port, REQUEST, Redis, Signal, assert_nothing,
@@ -123,7 +123,7 @@ fn through_100_kills_and_10_reloads_under_load_no_count_goes_back_or_comes_twice
         let windows = visitors.iter().flat_map(|visitor| [visitor.clone(), visitor.clone()]);
         let threads = windows.map(|it| scope.spawn(|| come_and_come_again(it)));
         let threads: Vec<_> = threads.collect();
-        let _end = EndOf(&end);
+        let _end = SetOnDrop(&end);
         let are_busy = || {
             let enough = answered.load(Ordering::Relaxed) + fastrand::usize(0..20);
             until("visitors should be answered", || answered.load(Ordering::Relaxed) >= enough);
@@ -173,14 +173,6 @@ fn through_100_kills_and_10_reloads_under_load_no_count_goes_back_or_comes_twice
 fn first_where(counts: &[u64], are_so: impl Fn(u64, u64) -> bool) -> Option<&[u64]> {
     let at = counts.windows(2).position(|pair| are_so(pair[0], pair[1]))?;
     Some(&counts[at.saturating_sub(3)..counts.len().min(at + 5)])
-}
-
-struct EndOf<'a>(&'a AtomicBool);
-
-impl Drop for EndOf<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 // No Redis at the start.
@@ -589,8 +581,6 @@ fn a_visit_that_redis_answers_too_late_is_not_counted_twice() {
 
 /// What happens to Redis.
 type Treat = fn(&mut Redis);
-
-const SORRY: &str = "<h1>Service Unavailable</h1><p>This visit could not be counted.</p>";
 
 #[track_caller]
 fn assert_is_sorry(answer: &Answer) {

@@ -16,9 +16,9 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use support::promises::{Load, Visitor};
 use support::transcript::play_all;
 use support::{
-    Cluster, Console, DEADLINE, Ended, Installed, Lent, Notify, OrFail, Port, REQUEST, Redis,
-    Signal, answer, assert_nothing, assert_says, assert_status, connect, is_stopped, lend, step,
-    until, within,
+    Cluster, Console, DEADLINE, Ended, Folder, Installed, Lent, Notify, OrFail, Port, REQUEST,
+    Redis, Signal, answer, assert_nothing, assert_says, assert_status, connect, is_stopped, lend,
+    step, until, within,
 };
 
 // Without a lent socket it is 14. These are where a change of this step could be seen.
@@ -91,12 +91,12 @@ fn a_socket_that_is_lent_to_another_process_is_left_alone() {
 #[test]
 #[ignore = "needs redis-server"]
 fn what_is_no_listening_socket_is_one_line_and_starts_nothing() {
-    let (lent, folder) = (Lent::listen(), Notify::listen());
+    let (lent, folder) = (Lent::listen(), Folder::create());
     let connection = connect(lent.port.number);
     let silent = socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None).unwrap();
     let file = File::open("/dev/null").unwrap();
     let datagram = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let unix = UnixListener::bind(folder.path().with_extension("unix")).unwrap();
+    let unix = UnixListener::bind(folder.path.join("socket")).unwrap();
     let (no_socket, no_tcp) = ("fd 3 is not a socket", "fd 3 is not a valid tcp socket");
     let does_not_listen = "descriptor 3 does not listen";
     let wrong: [(Option<OwnedFd>, &str); 6] = [
@@ -475,6 +475,12 @@ fn systemd_finds_no_fault_in_the_units_and_little_that_the_services_may_do() {
         let text = std::fs::read_to_string(support::root().join("steps/systemd").join(from));
         let text = text.or_fail(from);
         assert!(text.contains(start), "{from} should have the line {start}");
+        // Else systemd would have every primary of the socket stop in accept, systemd.service(5).
+        let is_service = from.ends_with(".service");
+        assert!(
+            !is_service || text.contains("\nNonBlocking=true\n"),
+            "{from} should leave the socket as a primary that runs needs it: NonBlocking=true"
+        );
         let to = folder.join(to);
         std::fs::create_dir_all(to.parent().expect("a folder")).expect("it is ours");
         std::fs::write(&to, if start.is_empty() { text } else { text.replace(start, &program) })

@@ -1,19 +1,17 @@
 //! Step 16: two hosts behind one address.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use std::{env, fs, process};
 
 use support::promises::{Load, Visitor, ask_for};
 use support::transcript::play_all;
 use support::{
-    Cluster, Ended, Haproxy, Lent, OrFail, Port, REQUEST, Redis, Signal, any_answer,
-    assert_nothing, assert_status, connect, hosts_cfg, step, until, within,
+    Cluster, Folder, Haproxy, Hosts, Lent, NAMES, OrFail, Place, Port, REQUEST, Redis, Signal,
+    any_answer, assert_nothing, assert_status, connect, hosts_cfg, step, until, within,
 };
 
 support::promises_of_every_session!("16_hosts", Redis);
@@ -180,87 +178,16 @@ fn a_lent_socket_knows_its_address_by_itself() {
 
 // Two hosts behind a HAProxy.
 
-/// Where a host listens: on a socket of its own, or on one that it is lent.
-enum Place {
-    Own(Port),
-    Lent(Lent),
-}
-
-impl Place {
-    fn address(&self) -> String {
-        let port = match self {
-            Place::Own(port) => port.number,
-            Place::Lent(lent) => lent.port.number,
-        };
-        format!("127.0.0.1:{port}")
-    }
-
-    fn start(&self, redis: &Redis) -> Cluster {
-        let mut command = with(redis);
-        match self {
-            Place::Own(port) => {
-                command.env("PORT", port.number.to_string());
-                Cluster::start(command, 2)
-            }
-            Place::Lent(lent) => lent.start(command, 2),
-        }
-    }
-}
-
-/// Two hosts with one Redis, and a HAProxy before them.
-struct Hosts {
-    haproxy: Haproxy,
-    hosts: [Cluster; 2],
-    places: [Place; 2],
-    redis: Redis,
-}
-
-const NAMES: [&str; 2] = ["a", "b"];
-
-impl Hosts {
-    fn start(settings: &[(&str, &str)]) -> Hosts {
-        Hosts::start_at([(); 2].map(|()| Place::Own(Port::reserve())), settings)
-    }
-
-    fn start_at(places: [Place; 2], settings: &[(&str, &str)]) -> Hosts {
-        let redis = Redis::start();
-        let hosts = places.each_ref().map(|place| place.start(&redis));
-        let [a, b] = places.each_ref().map(Place::address);
-        let haproxy = Haproxy::start([&a, &b], settings);
-        Hosts { haproxy, hosts, places, redis }
-    }
-
-    fn front(&self) -> u16 {
-        self.haproxy.front.number
-    }
-
-    /// Ends the host in order, as for a new version or a new kernel.
-    fn stop(&mut self, host: usize) {
-        let cluster = &mut self.hosts[host];
-        cluster.send(Signal::SIGTERM, cluster.primary);
-        let Ended { status, stderr, .. } = cluster.wait_for_end();
-        assert_nothing(stderr.lines(), "nothing was wrong");
-        assert_status(status, 0);
-    }
-
-    /// Kills the host's primary. Its workers end with it.
-    fn kill(&mut self, host: usize) {
-        self.hosts[host].send(Signal::SIGKILL, self.hosts[host].primary);
-        self.hosts[host].wait_for_end();
-    }
-
-    /// Starts the host once more where it was, and waits until the HAProxy sends visitors there.
-    fn start_again(&mut self, host: usize) {
-        self.hosts[host] = self.places[host].start(&self.redis);
-        self.haproxy.until_up(NAMES[host]);
-    }
+/// Each on a socket of its own.
+fn own_places() -> [Place; 2] {
+    [(); 2].map(|()| Place::own())
 }
 
 /// So many clients ask all the time: over connections that are kept, and over one each.
 const CLIENTS: (usize, usize) = (3, 3);
 
 fn both_are_restarted_in_turn_under_load(places: [Place; 2]) -> usize {
-    let mut hosts = Hosts::start_at(places, &[]);
+    let mut hosts = Hosts::start(places, &[]);
     let load = Load::default();
     load.during(hosts.front(), CLIENTS, || {
         for _ in 0..20 {
@@ -285,35 +212,29 @@ fn both_are_restarted_in_turn_under_load(places: [Place; 2]) -> usize {
 #[test]
 #[ignore = "needs haproxy and redis-server"]
 fn twenty_restarts_of_both_hosts_in_turn_under_load_lose_nothing() {
-    let redispatched =
-        both_are_restarted_in_turn_under_load([(); 2].map(|()| Place::Own(Port::reserve())));
+    let redispatched = both_are_restarted_in_turn_under_load(own_places());
     assert!(redispatched > 0, "a host that has gone should have refused somebody");
 }
 
 #[test]
 #[ignore = "needs haproxy and redis-server"]
 fn twenty_restarts_of_both_hosts_with_lent_sockets_under_load_lose_nothing() {
-    both_are_restarted_in_turn_under_load([(); 2].map(|()| Place::Lent(Lent::listen())));
+    both_are_restarted_in_turn_under_load([(); 2].map(|()| Place::lent()));
 }
 
 /// The page of the HAProxy says when nobody is left on a host: so not even a refusal is needed.
 #[test]
 #[ignore = "needs haproxy and redis-server"]
 fn a_host_that_is_drained_first_refuses_nobody() {
-    let mut hosts = Hosts::start(&[]);
+    let mut hosts = Hosts::start(own_places(), &[]);
     let load = Load::default();
     load.during(hosts.front(), CLIENTS, || {
         for host in [0, 1, 0, 1] {
             load.is_answered(CLIENTS);
-            hosts.haproxy.order("drain", NAMES[host]);
-            until("the host should have answered all", || {
-                hosts.haproxy.count(NAMES[host], "scur") == 0
-            });
+            hosts.drain(host);
             hosts.stop(host);
             load.is_answered(CLIENTS);
-            hosts.hosts[host] = hosts.places[host].start(&hosts.redis);
-            hosts.haproxy.order("ready", NAMES[host]);
-            hosts.haproxy.until_up(NAMES[host]);
+            hosts.start_again(host);
         }
     });
     let tried_again = ["wredis", "wretr"].map(|what| hosts.haproxy.count("BACKEND", what));
@@ -323,7 +244,7 @@ fn a_host_that_is_drained_first_refuses_nobody() {
 
 /// Kills each host twice. Returns what was lost.
 fn hosts_are_killed_under_load(settings: &[(&str, &str)]) -> Vec<String> {
-    let mut hosts = Hosts::start(settings);
+    let mut hosts = Hosts::start(own_places(), settings);
     let load = Load::default();
     load.during(hosts.front(), CLIENTS, || {
         for host in [0, 1, 0, 1] {
@@ -371,7 +292,7 @@ fn to_ask_once_more_counts_twice_and_so_an_order_is_never_asked_for_again() {
     for (method, retry_on, status, counted) in
         [("GET", default, 502, 1), ("GET", AGAIN, 200, 2), ("POST", AGAIN, 502, 1)]
     {
-        let mut hosts = Hosts::start(&[retry_on]);
+        let mut hosts = Hosts::start(own_places(), &[retry_on]);
         hosts.haproxy.order("drain", "b");
         let mut client = connect(hosts.front());
         hosts.redis.stop();
@@ -406,12 +327,12 @@ fn holds_something_unread(redis: &Redis) -> bool {
 #[test]
 #[ignore = "needs haproxy and redis-server"]
 fn a_host_whose_primary_is_stopped_gets_no_more_after_two_seconds_and_a_tcp_check_sees_nothing() {
-    let hosts = Hosts::start(&[("CHECK_TIMEOUT", "500ms")]);
+    let hosts = Hosts::start(own_places(), &[("CHECK_TIMEOUT", "500ms")]);
     let shown = fs::read_to_string(hosts_cfg()).expect("it is there");
-    let folder = Folder::new();
-    let tcp = folder.0.join("tcp.cfg");
+    let folder = Folder::create();
+    let tcp = folder.path.join("tcp.cfg");
     fs::write(&tcp, shown.replace("option httpchk GET /health", "")).expect("a new file");
-    let [a, b] = hosts.places.each_ref().map(Place::address);
+    let [a, b] = hosts.places.each_ref().map(|place| format!("127.0.0.1:{}", place.port()));
     let tcp = Haproxy::start_with(&tcp, [&a, &b], &[]);
     let workers = hosts.hosts[1].workers.clone();
     within(2 * A_SECOND, "a host that answers nothing should get nothing more", || {
@@ -443,7 +364,7 @@ fn a_host_whose_primary_is_stopped_gets_no_more_after_two_seconds_and_a_tcp_chec
 #[ignore = "needs haproxy and redis-server"]
 fn what_a_host_has_begun_is_answered_though_it_is_found_gone_unless_connections_are_ended_then() {
     for (settings, is_answered) in [(&[][..], true), (&[ON_DOWN], false)] {
-        let mut hosts = Hosts::start(settings);
+        let mut hosts = Hosts::start(own_places(), settings);
         hosts.haproxy.order("drain", "b");
         let mut slow = connect(hosts.front());
         let head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n";
@@ -465,7 +386,7 @@ const ON_DOWN: (&str, &str) = ("ON_DOWN", "on-marked-down shutdown-sessions");
 #[test]
 #[ignore = "needs haproxy and redis-server"]
 fn a_session_that_began_on_one_host_goes_on_on_the_other() {
-    let mut hosts = Hosts::start(&[]);
+    let mut hosts = Hosts::start(own_places(), &[]);
     let mut visitor = Visitor::of(hosts.front());
     let visits: Vec<_> = (0..8).map(|_| visitor.visit()).collect();
     let counts: Vec<_> = visits.iter().map(|visit| visit.count).collect();
@@ -490,7 +411,7 @@ fn a_session_that_began_on_one_host_goes_on_on_the_other() {
 #[test]
 #[ignore = "needs haproxy and redis-server"]
 fn a_client_that_sends_half_a_head_is_told_after_five_seconds() {
-    let hosts = Hosts::start(&[]);
+    let hosts = Hosts::start(own_places(), &[]);
     let start = Instant::now();
     let mut slow = connect(hosts.front());
     slow.write_all(b"GET / HTTP/1.1\r\nHost:").expect("it is connected");
@@ -505,9 +426,9 @@ fn a_client_that_sends_half_a_head_is_told_after_five_seconds() {
 #[test]
 #[ignore = "needs haproxy, redis-server, openssl and curl"]
 fn with_a_certificate_it_takes_tls() {
-    let folder = Folder::new();
+    let folder = Folder::create();
     let [pem, key, certificate] =
-        ["site.pem", "key.pem", "certificate.pem"].map(|it| folder.0.join(it));
+        ["site.pem", "key.pem", "certificate.pem"].map(|it| folder.path.join(it));
     let run = |tool: &str, arguments: &[&str]| {
         let output = Command::new(tool).args(arguments).env_remove("https_proxy").output();
         let output = output.unwrap_or_else(|error| panic!("cannot run {tool}: {error}"));
@@ -540,7 +461,7 @@ fn with_a_certificate_it_takes_tls() {
     );
     let both = [&certificate, &key].map(|it| fs::read_to_string(it).expect("openssl wrote it"));
     fs::write(&pem, both.concat()).expect("a new file");
-    let hosts = Hosts::start(&[("CERTIFICATE", pem.to_str().expect("text"))]);
+    let hosts = Hosts::start(own_places(), &[("CERTIFICATE", pem.to_str().expect("text"))]);
     let url = format!("https://localhost:{}/", hosts.haproxy.secure.number);
     let resolve = format!("localhost:{}:127.0.0.1", hosts.haproxy.secure.number);
     let page = run(
@@ -554,7 +475,7 @@ fn with_a_certificate_it_takes_tls() {
 #[test]
 #[ignore = "needs haproxy and redis-server"]
 fn the_haproxy_reads_its_configuration_again_under_load_and_nothing_is_lost() {
-    let hosts = Hosts::start(&[]);
+    let hosts = Hosts::start(own_places(), &[]);
     let load = Load::default();
     load.during(hosts.front(), CLIENTS, || {
         for _ in 0..10 {
@@ -568,25 +489,6 @@ fn the_haproxy_reads_its_configuration_again_under_load_and_nothing_is_lost() {
     hosts.haproxy.reload();
     let answer = ask_for("/", None, &mut kept).or_fail("who kept a connection may ask once more");
     assert!(answer.is_the_last(), "and be told to ask the new process then: {answer:?}");
-}
-
-/// A folder for a test's files, which goes with it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Folder {
-        static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder = env::temp_dir().join(format!("hosts-{}-{count}", process::id()));
-        fs::create_dir(&folder).expect("a new folder");
-        Folder(folder)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 // The true picture: machines with addresses of their own.

@@ -6,11 +6,11 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::RangeInclusive;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::promises::{Visitor, ask_for};
+use support::promises::{SORRY, SetOnDrop, Visitor, ask_for};
 use support::transcript::play_all;
 use support::{
     Cluster, Ended, OrFail, Port, Redis, Sentinels, Signal, assert_nothing, assert_says,
@@ -55,8 +55,6 @@ fn held(redis: &Redis, visitor: &Visitor) -> u64 {
     let key = format!("session:{}", visitor.id.as_ref().expect("it was here"));
     redis.cli(&["GET", &key])[0].parse().unwrap_or(0)
 }
-
-const SORRY: &str = "<h1>Service Unavailable</h1><p>This visit could not be counted.</p>";
 
 /// Visits until that is counted. Until then it is told that it cannot be. Returns the count, and how
 /// long each answer took before.
@@ -160,7 +158,7 @@ fn a_master_that_is_killed_under_load_loses_nobody_whom_the_replica_has() {
 
 /// Has six visitors come again and again, before `it` is done and after. Each with its counts.
 fn under_load(cluster: &Cluster, it: impl FnOnce()) -> Vec<(Visitor, Vec<u64>)> {
-    let end = AtomicBool::new(false);
+    let (end, counted) = (AtomicBool::new(false), AtomicUsize::new(0));
     let come = |mut visitor: Visitor| {
         let (mut counts, mut after) = (Vec::new(), 0);
         // At least ten more once it is over.
@@ -168,6 +166,7 @@ fn under_load(cluster: &Cluster, it: impl FnOnce()) -> Vec<(Visitor, Vec<u64>)> 
             let is_over = end.load(Ordering::Relaxed);
             if let Ok(visit) = visitor.try_visit() {
                 counts.push(visit.count);
+                counted.fetch_add(1, Ordering::Relaxed);
                 after += usize::from(is_over);
             }
         }
@@ -177,21 +176,12 @@ fn under_load(cluster: &Cluster, it: impl FnOnce()) -> Vec<(Visitor, Vec<u64>)> 
         let visitors: Vec<_> = (0..6).map(|_| Visitor::new(cluster)).collect();
         let threads = visitors.into_iter().map(|it| scope.spawn(|| come(it)));
         let threads: Vec<_> = threads.collect();
-        let _end = EndOf(&end);
-        let start = Instant::now();
-        until("there should be some load", || start.elapsed() > A_SECOND / 4);
+        let _end = SetOnDrop(&end);
+        until("there should be some load", || counted.load(Ordering::Relaxed) >= 100);
         it();
         end.store(true, Ordering::Relaxed);
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     })
-}
-
-struct EndOf<'a>(&'a AtomicBool);
-
-impl Drop for EndOf<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// It is empty, and takes itself for a master for a while: the sentinels wait before they tell it.
@@ -287,9 +277,7 @@ fn a_planned_failover_loses_what_the_old_master_still_acknowledges() {
         let windows = under_load(&cluster, || {
             all.fail_over();
             all.until_master_is(to);
-            let start = Instant::now();
-            // By then every worker has asked again.
-            until("it should be over", || start.elapsed() > 2 * A_SECOND);
+            all.until_workers_are_at(to, 2);
         });
         for (visitor, counts) in windows {
             let held = held(&all.redis[to], &visitor);
@@ -319,9 +307,7 @@ fn a_planned_failover_loses_nothing_where_the_old_master_is_told_to_pause_first(
         all.redis[0].order("CLIENT PAUSE 60000 WRITE");
         all.fail_over();
         all.until_master_is(1);
-        let start = Instant::now();
-        // By then every worker has asked again.
-        until("it should be over", || start.elapsed() > 2 * A_SECOND);
+        all.until_workers_are_at(1, 2);
     });
     for (visitor, counts) in windows {
         let held = held(&all.redis[1], &visitor);

@@ -1135,7 +1135,7 @@ mod hosts {
     use std::process::Command;
 
     use support::promises::{Load, Visitor, ask_for};
-    use support::{Answer, Haproxy, Redis};
+    use support::{Answer, Hosts, Place, Redis};
 
     use super::*;
 
@@ -1146,26 +1146,11 @@ mod hosts {
         command
     }
 
-    /// A host in Rust and one in Node, `a` and `b`, with one Redis, and a HAProxy before them.
-    struct Hosts {
-        haproxy: Haproxy,
-        hosts: [Cluster; 2],
-        ports: [Port; 2],
-        redis: Redis,
-    }
-
     const PROGRAMS: [fn(&str) -> Command; 2] = [step, node];
 
-    impl Hosts {
-        fn start() -> Hosts {
-            let (redis, ports) = (Redis::start(), [(); 2].map(|()| Port::reserve()));
-            let hosts = [0, 1].map(|host| {
-                Cluster::start(at(&ports[host], PROGRAMS[host]("16_hosts"), &redis), 2)
-            });
-            let [a, b] = ports.each_ref().map(|port| format!("127.0.0.1:{}", port.number));
-            let haproxy = Haproxy::start([&a, &b], &[]);
-            Hosts { haproxy, hosts, ports, redis }
-        }
+    /// A host in Rust and one in Node, `a` and `b`, with so many workers each.
+    fn of_both(workers: usize) -> Hosts {
+        Hosts::start_with([(); 2].map(|()| Place::own()), PROGRAMS, workers, &[])
     }
 
     #[test]
@@ -1219,8 +1204,8 @@ mod hosts {
     #[test]
     #[ignore = "needs node: Node.js 20 or newer, haproxy, redis-server, and `npm ci --prefix steps/node`"]
     fn a_visitor_of_a_host_in_rust_is_one_of_a_host_in_node() {
-        let hosts = Hosts::start();
-        let mut visitor = Visitor::of(hosts.haproxy.front.number);
+        let hosts = of_both(2);
+        let mut visitor = Visitor::of(hosts.front());
         let visits: Vec<_> = (0..8).map(|_| visitor.visit()).collect();
         let counts: Vec<_> = visits.iter().map(|visit| visit.count).collect();
         assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7, 8], "both hosts should count together");
@@ -1234,23 +1219,14 @@ mod hosts {
     #[test]
     #[ignore = "needs node: Node.js 20 or newer, haproxy, redis-server, and `npm ci --prefix steps/node`"]
     fn a_host_in_node_that_is_drained_before_it_is_restarted_loses_nothing_as_one_in_rust() {
-        let mut hosts = Hosts::start();
         // Where Node starts, a busy machine has enough to do.
-        let (clients, load) = ((1, 1), Load::default());
-        load.during(hosts.haproxy.front.number, clients, || {
-            for (host, name) in [(0, "a"), (1, "b")] {
+        let (mut hosts, clients, load) = (of_both(1), (1, 1), Load::default());
+        load.during(hosts.front(), clients, || {
+            for host in [0, 1] {
                 load.is_answered(clients);
-                hosts.haproxy.order("drain", name);
-                until("the host should have answered all", || {
-                    hosts.haproxy.count(name, "scur") == 0
-                });
-                let cluster = &mut hosts.hosts[host];
-                cluster.send(Signal::SIGTERM, cluster.primary);
-                assert_status(cluster.wait_for_end().status, 0);
-                let command = at(&hosts.ports[host], PROGRAMS[host]("16_hosts"), &hosts.redis);
-                hosts.hosts[host] = Cluster::start(command, 1);
-                hosts.haproxy.order("ready", name);
-                hosts.haproxy.until_up(name);
+                hosts.drain(host);
+                hosts.stop(host);
+                hosts.start_again(host);
             }
         });
         load.assert_lost_to_kills_alone(50);

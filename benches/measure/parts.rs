@@ -1,10 +1,12 @@
 //! What is measured, part by part. In each, the rounds go over all subjects in turn, so that a
 //! machine that is busy for a while is so for all of them.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs;
 use std::io::IsTerminal;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread::sleep;
@@ -56,7 +58,7 @@ pub const PARTS: &[Part] = &[
     Part {
         name: "restart",
         about: "requests lost, and the longest wait, where the primary is restarted under load",
-        tables: &["restart"],
+        tables: &["restart", "slow"],
         measure: beyond::restart,
     },
     Part {
@@ -136,7 +138,7 @@ impl Bench {
         rounds: u64,
         names: &[&'static str],
         mut measure: impl FnMut(&Subject, &Bench) -> Result<Vec<(String, Value)>, String>,
-    ) -> Result<Value, String> {
+    ) -> Map<String, Value> {
         let missing = |name: &str| Subject::named(name).missing();
         self.rounds_of_all(rounds, names, missing, |name, bench| {
             measure(Subject::named(name), bench)
@@ -144,14 +146,14 @@ impl Bench {
     }
 
     /// [`Bench::rounds_of`] for what is no single server: `missing` says what is not installed of what
-    /// it needs.
+    /// it needs. What a test uses may panic, which is a failure like another.
     pub fn rounds_of_all(
         &self,
         rounds: u64,
         names: &[&'static str],
         missing: impl Fn(&'static str) -> Option<&'static str>,
         mut measure: impl FnMut(&'static str, &Bench) -> Result<Vec<(String, Value)>, String>,
-    ) -> Result<Value, String> {
+    ) -> Map<String, Value> {
         let mut measured: Map<String, Value> = Map::new();
         self.bar.set_length(rounds * names.len() as u64);
         for round in 1..=rounds {
@@ -162,7 +164,8 @@ impl Bench {
                     None => json!({}),
                 });
                 if all["missing"].is_null() && all["failed"].is_null() {
-                    match measure(name, self) {
+                    let measured = catch_unwind(AssertUnwindSafe(|| measure(name, self)));
+                    match measured.unwrap_or_else(|panic| Err(told(name, &*panic))) {
                         Ok(values) => add(all, values),
                         Err(error) => {
                             self.bar.suspend(|| eprintln!("{name} failed"));
@@ -174,8 +177,15 @@ impl Bench {
                 self.bar.inc(1);
             }
         }
-        Ok(measured.into())
+        measured
     }
+}
+
+/// What a panic said.
+fn told(name: &str, panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("{name}: {}", text.unwrap_or("a panic"))
 }
 
 /// Puts the values of a round into the list that each of their names has.
@@ -204,7 +214,7 @@ fn start(bench: &Bench) -> Result<Value, String> {
     let subjects = bench.rounds_of(bench.rounds(7), &ALL, |subject, _| {
         let (_server, took) = subject.start_and_wait(WORKERS)?;
         Ok(vec![("ms".to_owned(), milliseconds(took))])
-    })?;
+    });
     Ok(json!({ "workers": WORKERS, "subjects": subjects }))
 }
 
@@ -224,7 +234,7 @@ fn kill(bench: &Bench) -> Result<Value, String> {
         let took = server.kill_and_wait()?;
         *born = Instant::now();
         Ok(vec![("ms".to_owned(), milliseconds(took))])
-    })?;
+    });
     Ok(json!({ "workers": 1, "subjects": subjects }))
 }
 
@@ -247,7 +257,7 @@ fn load(bench: &Bench) -> Result<Value, String> {
         }
         measured.extend(memory(&mut server));
         Ok(measured)
-    })?;
+    });
     Ok(json!({
         "workers": WORKERS,
         "connections": CONNECTIONS,
@@ -314,7 +324,7 @@ fn reload(bench: &Bench) -> Result<Value, String> {
             measured.push((mode.name().to_owned(), run));
         }
         Ok(measured)
-    })?;
+    });
     Ok(json!({
         "workers": WORKERS,
         "connections": CONNECTIONS,
@@ -344,7 +354,7 @@ fn grow(bench: &Bench) -> Result<Value, String> {
             }
         }
         Ok(measured)
-    })?;
+    });
     Ok(json!({
         "workers": counts,
         "connections": connections,

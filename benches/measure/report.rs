@@ -51,13 +51,14 @@ pub fn files(data: &Value) -> Vec<(String, String)> {
 pub type Make = fn(&Value, &str) -> Table;
 
 /// The tables, and what makes each of all that was measured, in a language.
-pub const TABLES: [(&str, Make); 11] = [
+pub const TABLES: [(&str, Make); 12] = [
     ("machine", machine),
     ("start", start),
     ("load", load),
     ("memory", memory),
     ("reload", reload),
     ("restart", restart),
+    ("slow", slow),
     ("balancer", balancer),
     ("hosts", hosts),
     ("failover", failover),
@@ -415,6 +416,29 @@ fn restart(data: &Value, language: &str) -> Table {
         language,
     )
 }
+
+/// What a restart costs whoever comes meanwhile, where an old request takes its time.
+fn slow(data: &Value, language: &str) -> Table {
+    let head = heads(
+        language,
+        [
+            ("빌린 소켓", "a lent socket"),
+            (
+                "3초 걸리는 요청이 있을 때 온 방문자의 대기, ms",
+                "wait of a visitor behind a request of 3 s, ms",
+            ),
+        ],
+    );
+    let part = &data["parts"]["restart"];
+    let rows = RESTARTS.iter().filter(|(name, ..)| SLOW.contains(name));
+    let rows = rows.map(|(name, korean, english)| {
+        vec![say(language, korean, english), cell(part, name, "slow wait ms", language)]
+    });
+    Table { head, rows: rows.collect() }
+}
+
+/// Those that finish what has begun, on a socket that stays.
+const SLOW: [&str; 2] = ["lent, old first", "lent, new first"];
 
 fn hosts(data: &Value, language: &str) -> Table {
     changes(

@@ -14,7 +14,7 @@ use crate::machine::is_installed;
 use crate::report::BINARY;
 
 /// How long a server may take for anything.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server to measure. To add one, add a row to [`SUBJECTS`] and its title to `TITLES` in report.rs.
 pub struct Subject {
@@ -94,11 +94,10 @@ impl Subject {
 
     /// What is not installed of what it needs.
     pub fn missing(&self) -> Option<&'static str> {
-        let missing = self.needs.iter().find(|tool| !is_installed(tool)).copied();
-        let is_step = matches!(self.kind, Kind::Step | Kind::StepWithRedis);
-        // 14 is not built without its feature.
-        let not_built = || is_step && !PathBuf::from(step(self.name).get_program()).exists();
-        missing.or_else(|| not_built().then_some(BINARY))
+        match self.kind {
+            Kind::Step | Kind::StepWithRedis => missing(self.needs, &[self.name]),
+            _ => missing(self.needs, &[]),
+        }
     }
 
     /// Starts it, with Redis before it where it needs that, and waits for nothing else.
@@ -134,6 +133,13 @@ impl Subject {
         let took = server.born.elapsed();
         Ok((server, took))
     }
+}
+
+/// Which of these tools is not installed or, with its feature, which of these steps is not built.
+pub fn missing(tools: &[&'static str], steps: &[&str]) -> Option<&'static str> {
+    let tool = tools.iter().find(|tool| !is_installed(tool)).copied();
+    let is_built = |name: &&str| PathBuf::from(step(name).get_program()).exists();
+    tool.or_else(|| (!steps.iter().all(is_built)).then_some(BINARY))
 }
 
 impl Server {
@@ -337,7 +343,7 @@ fn pm2(page: &str, workers: usize) -> Result<Command, String> {
 }
 
 /// A Redis that keeps nothing on the disk, with its address.
-pub fn start_redis() -> Result<(Cluster, String), String> {
+fn start_redis() -> Result<(Cluster, String), String> {
     let port = Port::reserve();
     let mut command = Command::new("redis-server");
     command.args(["--bind", "127.0.0.1", "--port", &port.number.to_string()]);

@@ -7,16 +7,15 @@ use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use std::{env, fs, io, process};
+use std::{fs, io};
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use socket2::{Domain, Socket, Type};
 
 use super::process::turn;
-use super::{Cluster, Console, DEADLINE, Port};
+use super::{Cluster, Console, DEADLINE, Folder, Port};
 
 /// A listening socket that the test holds, and lends to one program after another, or to two at once.
 /// As long as it is held, whoever connects is let in by the kernel, and waits where no program runs.
@@ -135,18 +134,14 @@ pub fn lend(command: Command, descriptors: &[&OwnedFd]) -> Command {
 ///
 /// Dropping it removes it, and the folder that it is in.
 pub struct Notify {
-    folder: PathBuf,
+    folder: Folder,
     socket: UnixDatagram,
 }
 
 impl Notify {
     pub fn listen() -> Notify {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        // The path of a socket may not be long: unix(7).
-        let folder = env::temp_dir().join(format!("notify-{}-{count}", process::id()));
-        fs::create_dir_all(&folder).expect("a folder for temporary files");
-        let path = folder.join("socket");
+        let folder = Folder::create();
+        let path = folder.path.join("socket");
         let _turn = turn();
         let socket = UnixDatagram::bind(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
         Notify { folder, socket }
@@ -159,7 +154,7 @@ impl Notify {
 
     /// The path of the socket, the value of `NOTIFY_SOCKET`.
     pub fn path(&self) -> PathBuf {
-        self.folder.join("socket")
+        self.folder.path.join("socket")
     }
 
     /// The next message, such as `READY=1`; `None` where none comes `within` that time, which may be
@@ -200,11 +195,5 @@ impl Notify {
                  nothing comes"
             ),
         }
-    }
-}
-
-impl Drop for Notify {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }

@@ -7,7 +7,9 @@
 
 mod client;
 mod cluster;
+mod folder;
 mod haproxy;
+mod hosts;
 mod installed;
 mod lent;
 mod limits;
@@ -40,7 +42,9 @@ pub use cluster::{
     console_says, who_started,
 };
 pub(crate) use cluster::{get_with_cookie, says};
+pub use folder::Folder;
 pub use haproxy::{Haproxy, hosts_cfg};
+pub use hosts::{Hosts, NAMES, Place};
 pub use installed::Installed;
 pub use lent::{Lent, Notify, lend};
 #[cfg(target_os = "linux")]

@@ -7,7 +7,7 @@ mod session;
 mod supervise;
 
 pub use handoff::*;
-pub use load::Load;
+pub use load::{Load, SetOnDrop};
 pub use reload::*;
 pub use session::*;
 pub use supervise::*;
@@ -51,13 +51,15 @@ fn refuses(name: &str, setting: &str, value: &str, why: &str) {
     is_refused(command, &format!("Error: {setting}={value:?}{why}"));
 }
 
-/// The program starts nothing, and prints one line, which begins like this, on stderr.
+/// The program starts nothing, and prints one line, an error with this in it, on stderr.
 #[track_caller]
-fn is_refused(command: Command, start: &str) {
+fn is_refused(command: Command, why: &str) {
     let Ended { status, lines, stderr } = Cluster::spawn(command, Console::Read).wait_for_end();
-    assert_nothing(&lines, &format!("only `{}` should come, on stderr", start.trim_end()));
-    let one_line = predicate::str::starts_with(start).and(predicate::str::contains("\n").count(1));
-    says(&stderr, start, one_line.eval(&stderr));
+    assert_nothing(&lines, &format!("only `{}` should come, on stderr", why.trim_end()));
+    let one_line = predicate::str::starts_with("Error: ")
+        .and(predicate::str::contains(why))
+        .and(predicate::str::contains("\n").count(1));
+    says(&stderr, why, one_line.eval(&stderr));
     assert_status(status, 1);
 }
 
@@ -66,14 +68,7 @@ pub fn a_taken_port_is_one_line_and_starts_nothing(name: &str) {
     let _taken = TcpListener::bind(("127.0.0.1", port.number)).unwrap();
     let mut command = step(name);
     command.env("PORT", port.number.to_string()).env("WORKERS", "2").env("RUST_BACKTRACE", "1");
-    is_refused(command, &is_taken(name, port.number));
-}
-
-/// What the step says of a port that another program has, as far as it is the step's own words. Where
-/// the address is a setting as well, it is named, too.
-fn is_taken(name: &str, port: u16) -> String {
-    let host = if ["16_hosts", "17_failover"].contains(&name) { "HOST=127.0.0.1 " } else { "" };
-    format!("Error: {host}PORT={port}: Address")
+    is_refused(command, &format!("PORT={}: Address", port.number));
 }
 
 /// Nobody's server is in the way of this: where 8086 is free it is taken, and where another program
@@ -87,8 +82,8 @@ pub fn without_port_set_it_is_8086(name: &str) {
         if cluster.next_line(DEADLINE).is_none() {
             let Ended { status, stderr, .. } = cluster.wait_for_end();
             // Without PORT it should say that 8086 is taken.
-            let start = is_taken(name, 8086);
-            says(&stderr, &start, stderr.starts_with(&start));
+            let taken = "PORT=8086: Address";
+            says(&stderr, taken, stderr.contains(taken));
             assert_status(status, 1);
             return;
         }

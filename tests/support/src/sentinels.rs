@@ -1,13 +1,9 @@
 //! A Redis, its replica, and three sentinels for a test.
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::process::spawn;
-use super::{Port, Redis, root, until};
+use super::{Folder, Port, Redis, root, until};
 
 /// Two Redis servers, one of which is the master and the other its replica, and three sentinels that
 /// watch them, all of them at ports of their own.
@@ -37,7 +33,7 @@ impl Sentinels {
     ) -> Sentinels {
         let [first, second] = [Port::reserve(), Port::reserve()];
         let (number, master) = (first.number, format!("127.0.0.1 {}", first.number));
-        let folder = Folder::new();
+        let folder = Folder::create();
         let path = folder.path.to_str().expect("a path of ASCII");
         let mut arguments = vec!["--save", "", "--appendonly", "no", "--databases", "1"];
         // A replica need not wait for others that want the same. It first writes what it gets to a
@@ -128,6 +124,14 @@ impl Sentinels {
         }
     }
 
+    /// Waits until so many workers count visits at this one.
+    pub fn until_workers_are_at(&self, at: usize, workers: usize) {
+        until("the workers should count at the other Redis", || {
+            let clients = self.redis[at].cli(&["CLIENT", "LIST"]);
+            clients.iter().filter(|client| client.contains(" cmd=exec ")).count() >= workers
+        });
+    }
+
     /// Waits until the replica is in sync, and the sentinels see that and each other.
     pub fn settled(&self) {
         for sentinel in &self.sentinels {
@@ -195,34 +199,4 @@ fn until_it_is_sent_on(master: &Redis, replica: &Redis) {
     });
     master.cli(&["DEL", "new"]);
     until("what is deleted, too", || replica.cli(&["GET", "new"]) != ["1"]);
-}
-
-/// A folder for what the sentinels write.
-struct Folder {
-    path: PathBuf,
-    /// Removes it where this program ends without dropping it.
-    watchdog: Child,
-}
-
-impl Folder {
-    fn new() -> Folder {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("sentinels-{}-{number}", std::process::id()));
-        fs::create_dir(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
-        let mut command = Command::new("sh");
-        // A sentinel that is about to be ended may write into it once more.
-        command.args(["-c", "read -r _; rm -rf \"$0\"; sleep 1; rm -rf \"$0\""]);
-        command.arg(&path).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        let watchdog = spawn(&mut command, &[]).expect("sh runs");
-        Folder { path, watchdog }
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = self.watchdog.kill();
-        let _ = self.watchdog.wait();
-        let _ = fs::remove_dir_all(&self.path);
-    }
 }

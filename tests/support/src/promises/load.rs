@@ -56,7 +56,7 @@ impl Load {
             for _ in 0..single {
                 scope.spawn(|| self.take_one_each(port));
             }
-            let _end = EndOf(self);
+            let _end = SetOnDrop(&self.end);
             story()
         })
     }
@@ -172,10 +172,11 @@ impl Load {
     }
 }
 
-struct EndOf<'a>(&'a Load);
+/// Sets it once this goes, be it because a test fails: whoever looks at it ends then.
+pub struct SetOnDrop<'a>(pub &'a AtomicBool);
 
-impl Drop for EndOf<'_> {
+impl Drop for SetOnDrop<'_> {
     fn drop(&mut self) {
-        self.0.end.store(true, Ordering::Relaxed);
+        self.0.store(true, Ordering::Relaxed);
     }
 }

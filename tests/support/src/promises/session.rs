@@ -9,6 +9,9 @@ use nix::unistd::Pid;
 
 use crate::{Answer, Cluster, OrFail, agent, any_answer, assert_nothing, connect, pid, step};
 
+/// What steps 14 to 17 say where a visit cannot be counted.
+pub const SORRY: &str = "<h1>Service Unavailable</h1><p>This visit could not be counted.</p>";
+
 /// Somebody who keeps the cookie, as a browser does.
 #[derive(Clone)]
 pub struct Visitor {
