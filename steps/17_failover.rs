@@ -535,9 +535,8 @@ impl Sessions {
         let config = config.set_response_timeout(Some(limit));
         let urls = env::var_os("REDIS_URL").unwrap_or("redis://127.0.0.1:26379".into());
         // A URL that is not understood is not printed: it may hold a password.
-        let sentinels = urls.to_string_lossy().split(',').map(Client::open).collect();
-        let sentinels: RedisResult<Vec<Client>> = sentinels;
-        let sentinels = sentinels.map_err(|error| anyhow!("REDIS_URL: {error}"))?;
+        let open = |url| Client::open(url).map_err(|error| anyhow!("REDIS_URL: {error}"));
+        let sentinels = urls.to_string_lossy().split(',').map(open).collect::<Result<Vec<_>>>()?;
         let addresses = sentinels.iter().map(|it| it.get_connection_info().addr().to_string());
         let asked = format!("REDIS_URL={}", addresses.collect::<Vec<_>>().join(",")).into();
         let (redis, is_in_trouble) = Default::default();
@@ -595,21 +594,15 @@ impl Sessions {
     async fn ask(&self) -> RedisResult<ConnectionManager> {
         let mut answers = JoinSet::new();
         for sentinel in self.sentinels.clone() {
-            answers.spawn(timeout(self.limit / 2, async move {
-                let mut sentinel = sentinel.get_multiplexed_async_connection().await?;
-                let question = ["GET-MASTER-ADDR-BY-NAME", "mymaster"];
-                redis::cmd("SENTINEL").arg(&question).query_async(&mut sentinel).await
-            }));
+            let answer = timeout(self.limit / 2, ask_one(sentinel));
+            answers.spawn(async { answer.await.map_err(io::Error::from)? });
         }
-        let mut named: HashMap<(String, u16), usize> = HashMap::new();
+        let mut named = HashMap::new();
         let mut why = RedisError::from(io::Error::from(io::ErrorKind::TimedOut));
         while let Some(answer) = answers.join_next().await {
-            match answer {
-                Ok(Ok(Ok(Some(master)))) => *named.entry(master).or_insert(0) += 1,
-                Ok(Ok(Ok(None))) => why = (MasterNameNotFoundBySentinel, "no mymaster").into(),
-                Ok(Ok(Err(error))) => why = error,
-                // It was late.
-                _ => {}
+            match answer.expect("a question does not panic") {
+                Ok(master) => *named.entry(master).or_insert(0) += 1,
+                Err(error) => why = error,
             }
             if named.values().any(|times| *times > self.sentinels.len() / 2) {
                 break;
@@ -666,6 +659,16 @@ impl Sessions {
     }
     // ANCHOR_END: trouble
 }
+
+// ANCHOR: ask_one
+/// Asks one sentinel for the host and the port of the master.
+async fn ask_one(sentinel: Client) -> RedisResult<(String, u16)> {
+    let mut sentinel = sentinel.get_multiplexed_async_connection().await?;
+    let question = ["GET-MASTER-ADDR-BY-NAME", "mymaster"];
+    let named: Option<_> = redis::cmd("SENTINEL").arg(&question).query_async(&mut sentinel).await?;
+    named.ok_or((MasterNameNotFoundBySentinel, "no mymaster").into())
+}
+// ANCHOR_END: ask_one
 
 // ANCHOR: health
 /// For a balancer, which is no visitor. It is not told how Redis is: else it would leave all hosts at

@@ -315,7 +315,9 @@ fn a_planned_failover_loses_nothing_where_the_old_master_is_told_to_pause_first(
         assert!(counts.is_sorted_by(|a, b| a < b), "a count should never go back or come twice");
         assert!(counts.len() as u64 <= held, "{} acknowledged, but {held} held", counts.len());
     }
-    says_so(&mut cluster, 0..=2);
+    // Of six visits that wait for the old master each may give up after another has been counted at
+    // the new one: then its worker says once more that there is trouble.
+    says_so(&mut cluster, 0..=8);
 }
 
 // Sentinels that are away, or wrong.
