@@ -1,6 +1,5 @@
 //! Step 15: the listening socket is lent, so that the primary can be replaced.
 
-use std::env;
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -13,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
-use support::promises::{Load, Visitor};
+use support::promises::{Load, Visitor, at_least};
 use support::transcript::play_all;
 use support::{
     Cluster, Console, DEADLINE, Ended, Folder, Installed, Lent, Notify, OrFail, Port, REQUEST,
@@ -300,7 +299,7 @@ fn twenty_restarts_under_load_lose_no_request_where_the_old_primary_goes_first()
 /// ```
 fn restarts_lose_no_request(restart: impl Fn(&Lent, Cluster) -> Cluster) {
     const TIMES: usize = 20;
-    let wanted: usize = env::var("REQUESTS").map_or(0, |it| it.parse().expect("a number"));
+    let wanted = at_least("REQUESTS");
     let (mut restarts, mut kept, mut single) = (0, 0, 0);
     while restarts < TIMES || kept.min(single) < wanted {
         let lent = Lent::listen();

@@ -5,9 +5,10 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use support::promises::{Load, Visitor, ask_for};
+use support::promises::{Load, Visitor, ask_for, at_least};
 use support::transcript::play_all;
 use support::{
     Cluster, Folder, Haproxy, Hosts, Lent, NAMES, OrFail, Place, Port, REQUEST, Redis, Signal,
@@ -186,11 +187,21 @@ fn own_places() -> [Place; 2] {
 /// So many clients ask all the time: over connections that are kept, and over one each.
 const CLIENTS: (usize, usize) = (3, 3);
 
+/// More of it, at the least so much over connections of each kind:
+///
+/// ```text
+/// REQUESTS=1000000 cargo test --release --features part-three --test 16_hosts \
+///     twenty_restarts -- --ignored --nocapture
+/// ```
 fn both_are_restarted_in_turn_under_load(places: [Place; 2]) -> usize {
+    let wanted = at_least("REQUESTS");
     let mut hosts = Hosts::start(places, &[]);
     let load = Load::default();
+    let answered = || [&load.kept, &load.single].map(|it| it.load(Ordering::Relaxed));
+    let mut rounds = 0;
     load.during(hosts.front(), CLIENTS, || {
-        for _ in 0..20 {
+        while rounds < 20 || answered().iter().any(|it| *it < wanted) {
+            rounds += 1;
             for host in [0, 1] {
                 load.is_answered(CLIENTS);
                 hosts.stop(host);
@@ -203,6 +214,8 @@ fn both_are_restarted_in_turn_under_load(places: [Place; 2]) -> usize {
         }
     });
     let redispatched = hosts.haproxy.count("BACKEND", "wredis");
+    let [kept, single] = answered();
+    println!("{rounds} rounds; answered: {kept} on connections kept, {single} on one each");
     println!("{redispatched} redispatched, the longest wait {:?}", load.longest());
     load.assert_lost_to_kills_alone(1_000);
     redispatched

@@ -7,7 +7,7 @@ mod session;
 mod supervise;
 
 pub use handoff::*;
-pub use load::{Load, SetOnDrop};
+pub use load::{Load, SetOnDrop, at_least};
 pub use reload::*;
 pub use session::*;
 pub use supervise::*;

@@ -1,5 +1,6 @@
 //! Clients that ask all the time, while a test does something to their cluster.
 
+use std::env;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Mutex;
@@ -17,6 +18,15 @@ const ONE_REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: cl
 /// From this age on a connection without a request may be closed by a worker that finishes: half of
 /// the second that it waits.
 const IDLE: Duration = Duration::from_millis(500);
+
+/// How much of it a test under load should do, as the environment variable `name` says: 0 where it does
+/// not. Panics where that is no number.
+pub fn at_least(name: &str) -> usize {
+    match env::var(name) {
+        Ok(value) => value.parse().unwrap_or_else(|_| panic!("{name}={value}: not a number")),
+        Err(_) => 0,
+    }
+}
 
 /// What becomes of all that the clients ask.
 #[derive(Default)]

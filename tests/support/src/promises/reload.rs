@@ -3,7 +3,6 @@
 //! request is lost.
 
 use std::collections::BTreeSet;
-use std::env;
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -17,7 +16,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use super::handoff::{SOON, is_answered_within, stop};
-use super::load::Load;
+use super::load::{Load, at_least};
 use super::supervise::{
     A_LIFE, FINISHED, KILLED, LIMIT, REST, asks, asks_half, at_the_limit, ends_in_order,
     is_answered_for_the_last_time,
@@ -111,11 +110,7 @@ struct Wanted {
 
 impl Wanted {
     fn read() -> Wanted {
-        let number = |name| match env::var(name) {
-            Ok(value) => value.parse().unwrap_or_else(|_| panic!("{name}={value}: not a number")),
-            Err(_) => 0,
-        };
-        Wanted { reloads: number("RELOADS"), requests: number("REQUESTS") }
+        Wanted { reloads: at_least("RELOADS"), requests: at_least("REQUESTS") }
     }
 
     fn is_done(&self, reloads: usize, requests: usize) -> bool {
