@@ -72,7 +72,11 @@ async fn primary() -> Result<ExitCode> {
     }
     tasks.spawn(accept(listener, shared));
     // The first task to end is the end of all: a signal has come, or a place is given up.
-    tasks.join_next().await.expect("there are tasks")?
+    let end = tasks.join_next().await.expect("there are tasks")?;
+    let Err(error) = end else { return end };
+    // In one write: the console's thread may be telling of another death just now.
+    let _ = io::stderr().write_all(format!("Error: {error:#}\n").as_bytes());
+    Ok(ExitCode::FAILURE)
 }
 // ANCHOR_END: primary
 

@@ -30,7 +30,7 @@ const STEPS: &[Step] = &[
     Step { name: "threads", most_lines: 70, from: Some(("00_fork", 36)) },
     Step { name: "05_loop", most_lines: 140, from: None },
     Step { name: "06_handoff", most_lines: 177, from: Some(("05_loop", 71)) },
-    Step { name: "07_patience", most_lines: 229, from: Some(("06_handoff", 84)) },
+    Step { name: "07_patience", most_lines: 232, from: Some(("06_handoff", 84)) },
     Step { name: "08_finish", most_lines: 276, from: Some(("07_patience", 87)) },
     Step { name: "09_keepalive", most_lines: 296, from: Some(("08_finish", 30)) },
     Step { name: "10_backlog", most_lines: 329, from: Some(("09_keepalive", 55)) },
