@@ -1,16 +1,15 @@
 //! `<cluster-stage>`, the cluster to play with: it says what the real programs say.
 
+mod real;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::env;
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
-use std::process::Command;
-use std::sync::Once;
 use std::time::Instant;
 
 use browser_tests::*;
+use real::{a_second, end, lines, real};
 use serde_json::json;
-use support::{Cluster, Console, Ended, Pid, Signal, is_dead};
+use support::{Pid, Signal, is_dead};
 
 const STEPS: [&str; 5] = ["00_fork", "01_crash", "02_exit_log", "03_respawn", "04_errors"];
 const WORKERS: usize = 3;
@@ -371,52 +370,8 @@ const ELEMENT: &str = "
     el.now = () => fakeNow;
     document.querySelector('main').prepend(el);";
 
-/// The real program.
-fn real(step: &str, workers: usize) -> Cluster {
-    build();
-    let mut command = support::step(step);
-    command.env("WORKERS", workers.to_string());
-    Cluster::spawn(command, Console::Read)
-}
-
-/// What the program prints next, `count` lines of it or fewer.
-fn lines(real: &mut Cluster, count: usize) -> Vec<String> {
-    (0..count).map_while(|_| real.next_line(PATIENCE)).collect()
-}
-
-/// Waits until the last process of it is gone: what it had still to say, and `echo $?`.
-fn end(real: &mut Cluster) -> (Vec<String>, i64) {
-    let Ended { lines, status, .. } = real.wait_for_end();
-    (lines, status.code().unwrap_or_else(|| 128 + status.signal().unwrap()).into())
-}
-
-/// A second, by the clock of a worker of 01_crash: it ends a second after its first answer.
-fn a_second() {
-    let mut clock = real("01_crash", 1);
-    lines(&mut clock, 2);
-    clock.assert_answers();
-    end(&mut clock);
-}
-
 fn alive(pids: &[i64]) -> BTreeSet<i64> {
     pids.iter().copied().filter(|pid| !is_dead(Pid::from_raw(*pid as i32))).collect()
-}
-
-/// Builds the steps, with the profile and the target folder of this test: Cargo does so before the
-/// tests of their own package only.
-fn build() {
-    static BUILT: Once = Once::new();
-    BUILT.call_once(|| {
-        let profile = env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--bins", "--target-dir"])
-            .arg(profile.parent().unwrap())
-            .args((profile.ends_with("release")).then_some("--release"))
-            .current_dir(project())
-            .status()
-            .expect("cargo runs");
-        assert!(built.success(), "the steps do not build");
-    });
 }
 
 #[test]

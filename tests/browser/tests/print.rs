@@ -34,7 +34,7 @@ const WRONG: &str = "
       const whole = style.breakInside === 'avoid' || style.display.startsWith('inline-');
       if (whole && box.height > height) wrong.push(`cannot be divided, and is ${box.height} pixels high: ` + name(element));
     }
-    for (const stage of document.querySelectorAll('cluster-stage')) {
+    for (const stage of document.querySelectorAll('cluster-stage, cluster-live')) {
       for (const part of stage.shadowRoot?.querySelectorAll('div, p, pre') ?? []) if (seen(part)) wrong.push('alive on paper: ' + name(part));
       if (!(stage.querySelector('figure svg')?.getBoundingClientRect().height > 100)) wrong.push('no figure in place of the live cluster');
     }

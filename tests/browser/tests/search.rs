@@ -602,11 +602,11 @@ fn the_key_s_opens_the_search_with_a_korean_input_method_too() {
 #[ignore = "needs mdbook, chromium and chromedriver"]
 fn a_field_to_type_into_is_no_smaller_than_an_iphone_wants() {
     let browser = Browser::start();
-    for page in ["index.html#choose", "ko/00_fork.html", "en/00_fork.html"] {
+    for page in ["index.html#choose", "ko/00_fork.html", "en/00_fork.html", "en/14_redis.html"] {
         browser.open(&View::phone(page));
         // Below 16 pixels it zooms in, and never out again.
         let small = browser.text(
-            "[document, ...[...document.querySelectorAll('cluster-stage')].map(stage => stage.shadowRoot)]
+            "[document, ...[...document.querySelectorAll('cluster-stage, cluster-live')].map(stage => stage.shadowRoot)]
                 .flatMap(root => [...root.querySelectorAll('select, textarea, input:not([type=checkbox])')])
                 .filter(field => parseFloat(getComputedStyle(field).fontSize) < 16).map(field => field.id + field.name).join()",
         );
