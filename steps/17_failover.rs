@@ -514,7 +514,7 @@ struct Sessions {
     config: ConnectionManagerConfig,
     /// The connection to the master, where one is known, and since when it is.
     redis: Mutex<Option<(ConnectionManager, Instant)>>,
-    /// Whom it concerns where there is trouble: the sentinels, or the master that they have named.
+    /// Named where a visit fails: the sentinels, or the master that they have named.
     asked: Mutex<String>,
     /// How long Redis keeps a session that nobody uses.
     seconds: i64,
@@ -610,7 +610,7 @@ impl Sessions {
         }
         let ((host, port), _) = named.into_iter().max_by_key(|(_, times)| *times).ok_or(why)?;
         *self.asked.try_lock().expect("there is one thread") = format!("mymaster={host}:{port}");
-        // It has the user and the password of the first sentinel, where that has any.
+        // It has the user and the password of the first sentinel, if that has any.
         let login = self.sentinels[0].get_connection_info().redis_settings().clone();
         let master = (host, port).into_connection_info()?.set_redis_settings(login);
         ConnectionManager::new_lazy_with_config(Client::open(master)?, self.config.clone())
