@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 use support::promises::{SORRY, SetOnDrop, Visit, Visitor, ask_for};
 use support::transcript::play_all;
 use support::{
-    Answer, Cluster, Ended, HTML, OrFail, Pid, Port, REQUEST, Redis, Signal, assert_nothing,
-    assert_says, assert_status, begin_to_connect, connect, is_dead, side_by_side, step, until,
-    within,
+    Answer, Cluster, Ended, HTML, OrFail, Pid, Port, REQUEST, Redis, Signal, always_answers,
+    assert_nothing, assert_says, assert_status, begin_to_connect, connect, is_dead, side_by_side,
+    step, until, within,
 };
 
 support::promises_of_every_supervisor!("14_redis", Redis);
@@ -291,19 +291,7 @@ fn whoever_is_no_redis_for_it_is_one_line_and_starts_nothing() {
         ),
         ("", ""),
     ] {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let address = listener.local_addr().expect("it is bound").to_string();
-        // For each command, each of which begins with an asterisk, the same answer.
-        let talk = move |client: &mut TcpStream| {
-            let mut commands = [0; 4096];
-            while let Ok(length @ 1..) = client.read(&mut commands) {
-                let count = commands[..length].iter().filter(|byte| **byte == b'*').count();
-                if answer.is_empty() || client.write_all(answer.repeat(count).as_bytes()).is_err() {
-                    return;
-                }
-            }
-        };
-        thread::spawn(move || listener.incoming().flatten().for_each(|mut it| talk(&mut it)));
+        let address = always_answers(answer.to_owned());
         let reason = refused(format!("redis://{address}"), Some(&address));
         assert!(reason.contains(expected), "{answer:?} should be what it tells of: {reason}");
     }

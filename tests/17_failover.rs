@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use support::promises::{SORRY, SetOnDrop, Visitor, ask_for};
 use support::transcript::play_all;
 use support::{
-    Cluster, Ended, OrFail, Port, Redis, Sentinels, Signal, assert_nothing, assert_says,
-    assert_status, connect, is_dead, side_by_side, step, until, within,
+    Cluster, Ended, OrFail, Port, Redis, Sentinels, Signal, always_answers, assert_nothing,
+    assert_says, assert_status, connect, is_dead, side_by_side, step, until, within,
 };
 
 support::promises_of_every_session!("17_failover", Sentinels);
@@ -350,24 +350,6 @@ fn where_the_first_sentinel_is_silent_the_others_are_asked() {
     it_follows_the_other_sentinels_where_the_first(|sentinel| sentinel.stop());
 }
 
-/// A server that gives the same answer to each command.
-fn says(answer: String) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let address = listener.local_addr().expect("it is bound").to_string();
-    // Each command begins with an asterisk.
-    let talk = move |client: &mut TcpStream| {
-        let mut commands = [0; 4096];
-        while let Ok(length @ 1..) = client.read(&mut commands) {
-            let count = commands[..length].iter().filter(|byte| **byte == b'*').count();
-            if answer.is_empty() || client.write_all(answer.repeat(count).as_bytes()).is_err() {
-                return;
-            }
-        }
-    };
-    thread::spawn(move || listener.incoming().flatten().for_each(|mut it| talk(&mut it)));
-    address
-}
-
 /// What a sentinel says where this is the port of the master.
 fn names(port: u16) -> String {
     let port = port.to_string();
@@ -383,7 +365,7 @@ fn what_one_sentinel_says_is_nothing_against_what_two_say() {
     let other_master = names(other.port());
     for answer in ["", HTTP, "-ERR no\r\n", "$-1\r\n", "*0\r\n", "+OK\r\n", &other_master] {
         let mut command = with(&all);
-        let liar = says(answer.to_owned());
+        let liar = always_answers(answer.to_owned());
         let rest = all.sentinels[..2].iter().map(Redis::url).collect::<Vec<_>>().join(",");
         command.env("REDIS_URL", format!("redis://{liar},{rest}"));
         let mut cluster = Cluster::start(command, 1);
@@ -492,7 +474,7 @@ fn whoever_is_no_sentinel_for_it_is_one_line_without_the_password_and_starts_not
         let line = refused(with_url(&urls), &format!("Error: REDIS_URL={addresses}: "));
         assert!(line.contains(why), "it should say why, {why:?}: {line}");
     }
-    let address = says(HTTP.to_owned());
+    let address = always_answers(HTTP.to_owned());
     refused(with_url(&format!("redis://{address}")), &format!("Error: REDIS_URL={address}: "));
 }
 
@@ -511,7 +493,7 @@ fn sentinels_or_a_master_that_hang_at_the_start_are_one_line_within_some_seconds
     // Nobody chooses another one here.
     let hung = Redis::start();
     hung.stop();
-    let address = says(names(hung.port()));
+    let address = always_answers(names(hung.port()));
     let mut command = with_url(&format!("redis://{address}"));
     command.env_remove("REDIS_MILLISECONDS");
     let line = refused(command, &format!("Error: mymaster={}: ", hung.address()));
@@ -628,7 +610,7 @@ fn relay(redis: &Redis) -> (SocketAddr, Arc<AtomicBool>) {
 fn a_visit_whose_answer_does_not_come_is_not_counted_twice_and_costs_one_connection() {
     let redis = Redis::start();
     let (address, keeps_the_next) = relay(&redis);
-    let sentinel = says(names(address.port()));
+    let sentinel = always_answers(names(address.port()));
     let mut command = with_url(&format!("redis://{sentinel}"));
     command.env("REDIS_MILLISECONDS", "2000");
     let mut cluster = Cluster::start(command, 1);

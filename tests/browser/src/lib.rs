@@ -24,6 +24,20 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 pub const THEMES: [&str; 5] = ["light", "rust", "coal", "navy", "ayu"];
 pub const LANGUAGES: [&str; 2] = ["ko", "en"];
 
+/// The steps of part two.
+pub const PART_TWO: [&str; 10] = [
+    "05_loop",
+    "06_handoff",
+    "07_patience",
+    "08_finish",
+    "09_keepalive",
+    "10_backlog",
+    "11_scale",
+    "12_reload",
+    "13_session",
+    "14_redis",
+];
+
 /// The project: the folder of `book.toml`.
 pub fn project() -> &'static Path {
     static PROJECT: OnceLock<PathBuf> = OnceLock::new();
@@ -436,6 +450,22 @@ impl Browser {
     /// A command of the DevTools protocol.
     pub fn cdp(&self, command: &str, parameters: Value) -> Value {
         self.wait_for(command, self.driver.cdp().send_raw(command, parameters))
+    }
+
+    /// From now on the page's `pending` has the timers that it waits for.
+    pub fn collect_timers(&self) {
+        self.js(
+            "window.pending = new Set();
+             const { setTimeout, clearTimeout } = window;
+             window.setTimeout = (run, ms) => {
+               const id = setTimeout(() => { pending.delete(id); run(); }, ms);
+               pending.add(id);
+               return id;
+             };
+             window.clearTimeout = id => { pending.delete(id); clearTimeout(id); };
+             return null",
+            json!([]),
+        );
     }
 
     /// What the console of the page holds of errors since this was last asked.

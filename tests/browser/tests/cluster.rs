@@ -501,18 +501,7 @@ fn the_keyboard_alone_works_it_and_a_screen_reader_hears_what_happened() {
 /// Like [`ELEMENT`], with the timers that the page waits for in `pending`.
 fn show_with_timers(browser: &Browser, stage: &str) {
     browser.open(&View::wide("en/introduction.html"));
-    browser.js(
-        "window.pending = new Set();
-         const { setTimeout, clearTimeout } = window;
-         window.setTimeout = (run, ms) => {
-           const id = setTimeout(() => { pending.delete(id); run(); }, ms);
-           pending.add(id);
-           return id;
-         };
-         window.clearTimeout = id => { pending.delete(id); clearTimeout(id); };
-         return null",
-        json!([]),
-    );
+    browser.collect_timers();
     browser.js(ELEMENT, json!([stage]));
 }
 

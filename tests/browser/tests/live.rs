@@ -239,18 +239,6 @@ steps! {
     for_the_same_treatment_it_says_what_step_14_says 14: [TREATMENTS TURNS VISITS REDIS]
 }
 
-const STEPS: [&str; 10] = [
-    "05_loop",
-    "06_handoff",
-    "07_patience",
-    "08_finish",
-    "09_keepalive",
-    "10_backlog",
-    "11_scale",
-    "12_reload",
-    "13_session",
-    "14_redis",
-];
 const WORKERS: usize = 2;
 const MAX_FAILURES: usize = 3;
 /// Ten seconds and some more: what the programs wait for at most.
@@ -310,7 +298,7 @@ struct Pair<'a> {
 impl Pair<'_> {
     fn start(browser: &Browser, number: usize) -> Pair<'_> {
         build();
-        let name = STEPS[number - 5];
+        let name = PART_TWO[number - 5];
         let redis = (number == 14).then(Redis::start);
         let program = Installed::new(name);
         let mut command = program.command();
@@ -433,7 +421,9 @@ impl Pair<'_> {
                 match program {
                     "exit" => self.program.replace_by_script("exit 3"),
                     "nothing" => self.program.remove(),
-                    _ => self.program.replace_by(step(STEPS[self.step - 5]).get_program().as_ref()),
+                    _ => self
+                        .program
+                        .replace_by(step(PART_TWO[self.step - 5]).get_program().as_ref()),
                 }
                 json!(["install", program])
             }
@@ -562,7 +552,7 @@ impl Pair<'_> {
         let elapsed = self.born.elapsed();
         let what = format!(
             "{}, after {}: {}\n--- the element, after {} ms\n{}\n--- the real program, after {} ms\n{}\n",
-            STEPS[self.step - 5],
+            PART_TWO[self.step - 5],
             self.story,
             what(),
             shown["now"],

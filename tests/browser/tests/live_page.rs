@@ -3,19 +3,6 @@
 use browser_tests::serde_json::json;
 use browser_tests::*;
 
-const STEPS: [&str; 10] = [
-    "05_loop",
-    "06_handoff",
-    "07_patience",
-    "08_finish",
-    "09_keepalive",
-    "10_backlog",
-    "11_scale",
-    "12_reload",
-    "13_session",
-    "14_redis",
-];
-
 /// The element of the page that is open, as `el`, with a clock of its own: `fakeNow`.
 const ELEMENT: &str = "
     window.el = document.querySelector('cluster-live');
@@ -58,7 +45,7 @@ fn open(browser: &Browser, view: &View) {
 fn every_chapter_of_part_two_has_its_step_and_a_figure_where_there_is_no_javascript() {
     let browser = Browser::start();
     for language in LANGUAGES {
-        for step in STEPS {
+        for step in PART_TWO {
             let page = format!("{language}/{step}.html");
             open(&browser, &View::wide(&page));
             let count = browser.number("document.querySelectorAll('main cluster-live').length");
@@ -285,16 +272,9 @@ fn a_connection_travels_unless_the_reader_wants_no_motion() {
 fn no_timer_runs_where_nothing_is_to_come_nor_without_the_element() {
     let browser = Browser::start();
     browser.open(&View::wide("en/introduction.html"));
+    browser.collect_timers();
     browser.js(
-        "window.pending = new Set();
-         const { setTimeout, clearTimeout } = window;
-         window.setTimeout = (run, ms) => {
-           const id = setTimeout(() => { pending.delete(id); run(); }, ms);
-           pending.add(id);
-           return id;
-         };
-         window.clearTimeout = id => { pending.delete(id); clearTimeout(id); };
-         for (const name of ['live-model', 'live']) {
+        "for (const name of ['live-model', 'live']) {
            const script = document.createElement('script');
            Object.assign(script, { src: `../assets/${name}.js`, async: false });
            document.head.append(script);

@@ -64,7 +64,7 @@ pub use process::{
     Process, descriptors, group, is_dead, is_read, is_stopped, pid, process, processes,
     zombie_status,
 };
-pub use redis::Redis;
+pub use redis::{Redis, always_answers};
 pub use sentinels::Sentinels;
 
 /// How long anything may take before a test gives up. Generous: it is only ever used up by a

@@ -1,9 +1,11 @@
 //! A Redis server for a test.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::thread;
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
@@ -238,3 +240,22 @@ impl Drop for Redis {
 }
 
 static SHARED: OnceLock<Redis> = OnceLock::new();
+
+/// A server in the place of a Redis, which gives the same answer to each command, or none to the first
+/// where that is empty. Returns its address.
+pub fn always_answers(answer: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    // Each command begins with an asterisk.
+    let talk = move |client: &mut TcpStream| {
+        let mut commands = [0; 4096];
+        while let Ok(length @ 1..) = client.read(&mut commands) {
+            let count = commands[..length].iter().filter(|byte| **byte == b'*').count();
+            if answer.is_empty() || client.write_all(answer.repeat(count).as_bytes()).is_err() {
+                return;
+            }
+        }
+    };
+    thread::spawn(move || listener.incoming().flatten().for_each(|mut it| talk(&mut it)));
+    address
+}
