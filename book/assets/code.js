@@ -84,10 +84,11 @@ data-s="${stages[at].join(' ')}">${paint(side ? 'js' : 'rust', line)}</span>\n`)
 
 // A run of changes: its old lines, its new lines.
 for (const code of all('pre > code.language-diff')) {
+  const language = /^--- .*\.mjs$/m.test(code.textContent) ? 'js' : 'rust';
   const rows = linesIn(code).map(line => {
     const tag = { '-': 'del', '+': 'ins' }[line[0]] ?? 'span';
     return /^(---|\+\+\+|@@) /.test(line) ? line + '\n'
-      : `<${tag} class="row">${line[0]}${paint('rust', line.slice(1))}</${tag}>\n`;
+      : `<${tag} class="row">${line[0]}${paint(language, line.slice(1))}</${tag}>\n`;
   }).join('');
   code.innerHTML = `<span class="rows">${rows.replace(/((?:<del.*\n)*)((?:<ins.*\n)*)/g,
     (run, old, now) => run && `<span class="run"><span>${old}</span><span>${now}</span></span>`)}</span>`;

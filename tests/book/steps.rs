@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::path::Path;
 
 use expect_test::expect_file;
 use similar::{ChangeTag, TextDiff};
@@ -56,22 +55,37 @@ impl Step {
         without_anchors(&self.path())
     }
 
-    /// The file of the difference that its chapter shows, with the two steps and their texts.
-    fn difference(&self) -> Option<Difference> {
-        let (before, most_changed) = self.from?;
-        let [before, after] = [format!("steps/{before}.rs"), self.path()];
-        let texts = [&before, &after].map(|step| without_anchors(step));
-        let file = format!("book/diffs/{}.diff", self.name);
-        Some(Difference { file, before, after, texts, most_changed })
+    /// What its chapter shows of it: the difference from the step before, and where it does not
+    /// show both programs whole, that of the Node twins.
+    fn differences(&self) -> Vec<Difference> {
+        let Some((before, _)) = self.from else { return Vec::new() };
+        let mut shown = vec![Difference::between(before, self.name, "steps/", ".rs", ".diff")];
+        if self.name >= FIRST_WITHOUT_LISTING && self.name.starts_with(|c: char| c.is_ascii_digit())
+        {
+            shown.push(Difference::between(before, self.name, "steps/node/", ".mjs", ".mjs.diff"));
+        }
+        shown
     }
 }
 
+/// From this step on a chapter shows no program whole: the passages and the differences are enough.
+const FIRST_WITHOUT_LISTING: &str = "06_handoff";
+
 struct Difference {
+    /// The file that holds it.
     file: String,
     before: String,
     after: String,
     texts: [String; 2],
-    most_changed: usize,
+}
+
+impl Difference {
+    fn between(before: &str, after: &str, folder: &str, ending: &str, kind: &str) -> Difference {
+        let file = format!("book/diffs/{after}{kind}");
+        let [before, after] = [before, after].map(|step| format!("{folder}{step}{ending}"));
+        let texts = [&before, &after].map(|step| without_anchors(step));
+        Difference { file, before, after, texts }
+    }
 }
 
 #[test]
@@ -147,31 +161,39 @@ fn is_step(name: &str) -> bool {
     numbered || STEPS.iter().any(|step| step.name == name)
 }
 
+/// Whole, or as the difference from a step before it, of which the same holds.
 #[test]
 fn every_line_of_every_step_is_shown_in_its_chapter() {
     let mut problems = Problems::default();
-    for step in files("steps", ".rs").into_iter().chain(files("steps/node", ".mjs")) {
-        let name = Path::new(&step).file_stem().unwrap().to_str().unwrap();
-        let text = read(&step).unwrap();
-        for language in LANGUAGES {
-            let chapter = format!("book/{language}/{name}.md");
-            let Some(page) = PAGES.iter().find(|page| page.path == chapter) else {
-                problems.add(format!("{step} has no chapter: write {chapter}"));
-                continue;
-            };
-            let includes = page.includes.iter().filter(|include| include.file == step);
-            let shown: BTreeSet<usize> =
-                includes.flat_map(|include| include.rows(&text).unwrap_or_default()).collect();
-            let mut hidden = text.lines().enumerate().filter(|(row, line)| {
-                !shown.contains(row) && !line.trim().is_empty() && !is_anchor(line)
-            });
-            if let Some((row, line)) = hidden.next() {
-                let (line, more) = (line.trim(), hidden.count());
-                problems.add(format!(
-                    "{chapter} does not show `{line}` ({step}:{}) and {more} more lines: include an \
-                     anchor around them, such as `program`",
-                    row + 1
-                ));
+    for step in STEPS {
+        let differences = step.differences();
+        for file in [step.path(), format!("steps/node/{}.mjs", step.name)] {
+            let text = read(&file).unwrap();
+            let difference = differences.iter().find(|difference| difference.after == file);
+            for language in LANGUAGES {
+                let chapter = format!("book/{language}/{}.md", step.name);
+                let Some(page) = PAGES.iter().find(|page| page.path == chapter) else {
+                    problems.add(format!("{file} has no chapter: write {chapter}"));
+                    continue;
+                };
+                let shows = |file: &str| page.includes.iter().any(|include| include.file == file);
+                if difference.is_some_and(|difference| shows(&difference.file)) {
+                    continue;
+                }
+                let includes = page.includes.iter().filter(|include| include.file == file);
+                let shown: BTreeSet<usize> =
+                    includes.flat_map(|include| include.rows(&text).unwrap_or_default()).collect();
+                let mut hidden = text.lines().enumerate().filter(|(row, line)| {
+                    !shown.contains(row) && !line.trim().is_empty() && !is_anchor(line)
+                });
+                if let Some((row, line)) = hidden.next() {
+                    let (line, more) = (line.trim(), hidden.count());
+                    problems.add(format!(
+                        "{chapter} does not show `{line}` ({file}:{}) and {more} more lines: include \
+                         an anchor around them, such as `program`, or the difference from the step before",
+                        row + 1
+                    ));
+                }
             }
         }
     }
@@ -191,12 +213,9 @@ fn no_step_is_longer_or_changes_more_than_its_budget_allows() {
                 "{path} has {lines} lines, comments and blank lines apart: {most} may be; {mend}"
             ));
         }
-        let Some(Difference { before, after, texts: [old, new], most_changed, .. }) =
-            step.difference()
-        else {
-            continue;
-        };
-        let diff = TextDiff::from_lines(&old, &new);
+        let Some((_, most_changed)) = step.from else { continue };
+        let Difference { before, after, texts: [old, new], .. } = &step.differences()[0];
+        let diff = TextDiff::from_lines(old, new);
         let changed = diff.iter_all_changes().filter(|line| line.tag() != ChangeTag::Equal);
         let lines = changed.filter(|line| counts(line.value())).count();
         if lines > most_changed {
@@ -213,7 +232,7 @@ fn no_step_is_longer_or_changes_more_than_its_budget_allows() {
 #[test]
 fn the_diffs_are_those_of_the_steps() {
     let mut problems = Problems::default();
-    let differences: Vec<Difference> = STEPS.iter().filter_map(Step::difference).collect();
+    let differences: Vec<Difference> = STEPS.iter().flat_map(Step::differences).collect();
     for Difference { file: name, before, after, texts: [old, new], .. } in &differences {
         let diff = TextDiff::from_lines(old, new);
         let fresh = diff.unified_diff().context_radius(3).header(before, after).to_string();

@@ -35,39 +35,52 @@ fn program(path: &str) -> String {
 
 #[test]
 #[ignore = "needs mdbook, chromium and chromedriver"]
-fn a_diff_is_rust_inside_added_and_removed_lines_and_keeps_its_signs() {
+fn a_diff_is_code_inside_added_and_removed_lines_and_keeps_its_signs() {
     let browser = Browser::start();
     for language in LANGUAGES {
         for step in diffs() {
             browser.open(&View::wide(&format!("{language}/{step}.html")));
-            let diff = read(&format!("book/diffs/{step}.diff"));
-            let diff = diff.trim_end_matches('\n');
-            let code = "document.querySelector('.language-diff')";
-            assert_eq!(
-                browser.text(&format!("{code}.textContent")).trim_end_matches('\n'),
-                diff,
-                "{language}/{step} shows another diff"
-            );
-            let lines = |sign: &str, head: &str| -> Vec<String> {
-                let lines =
-                    diff.lines().filter(|line| line.starts_with(sign) && !line.starts_with(head));
-                lines.map(str::to_owned).collect()
-            };
-            for (tag, expected) in [("ins", lines("+", "+++ ")), ("del", lines("-", "--- "))] {
-                let shown = browser.js(
-                    "return [...document.querySelector('.language-diff').querySelectorAll(arguments[0])].map(line => line.textContent)",
-                    json!([tag]),
-                );
-                assert_eq!(shown, json!(expected), "{language}/{step}: the lines in <{tag}>");
+            let of_node = format!("book/diffs/{step}.mjs.diff");
+            let of_node = project().join(&of_node).exists().then_some(of_node);
+            let files = [Some(format!("book/diffs/{step}.diff")), of_node];
+            for (at, file) in files.into_iter().flatten().enumerate() {
+                is_shown(&browser, at, &file);
             }
-            assert!(
-                browser.holds(&format!(
-                    "{code}.querySelector('ins .hljs-keyword, ins .hljs-comment')"
-                )),
-                "{language}/{step}: added lines are not coloured as Rust"
-            );
         }
     }
+    browser.goto("en/07_patience.html");
+    let colours = browser.js(
+        "return [...document.querySelectorAll('main .language-diff')].map(code =>
+           [...code.querySelectorAll('.hljs-string')].some(text => /^`.*`$/.test(text.textContent)))",
+        json!([]),
+    );
+    let says = "a text between backquotes is a string to Node, and in a comment of Rust is none";
+    assert_eq!(colours, json!([false, true]), "{says}");
+}
+
+/// The diff `at` this place on the page is that of the file, and coloured.
+fn is_shown(browser: &Browser, at: usize, file: &str) {
+    let diff = read(file);
+    let diff = diff.trim_end_matches('\n');
+    let code = format!("document.querySelectorAll('main .language-diff')[{at}]");
+    assert_eq!(
+        browser.text(&format!("{code}.textContent")).trim_end_matches('\n'),
+        diff,
+        "the page shows another diff than {file}"
+    );
+    let lines = |sign: &str, head: &str| -> Vec<String> {
+        let lines = diff.lines().filter(|line| line.starts_with(sign) && !line.starts_with(head));
+        lines.map(str::to_owned).collect()
+    };
+    for (tag, expected) in [("ins", lines("+", "+++ ")), ("del", lines("-", "--- "))] {
+        let shown = browser.js(
+            &format!("return [...{code}.querySelectorAll('{tag}')].map(line => line.textContent)"),
+            json!([]),
+        );
+        assert_eq!(shown, json!(expected), "{file}: the lines in <{tag}>");
+    }
+    let coloured = format!("{code}.querySelector(':is(ins, del) [class^=hljs-]')");
+    assert!(browser.holds(&coloured), "{file}: the lines that change are not coloured as code");
 }
 
 /// Opens all that is folded away on this page, as a reader may who has no JavaScript either.
