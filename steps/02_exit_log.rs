@@ -20,8 +20,8 @@ fn main() -> Result<()> {
     let (lifeline, primary_end) = io::pipe()?;
     // ANCHOR_END: lifeline
     // ANCHOR: sigchld
-    // Where SIGCHLD is ignored, `wait` cannot tell how anybody ended, and whoever started this program
-    // may have ignored it.
+    // If SIGCHLD is ignored, `wait` cannot tell how anybody ended, and the program that started
+    // this one may have ignored it.
     // SAFETY: no handler is installed, the signal only gets its default back.
     unsafe { signal(SIGCHLD, SigDfl) }?;
     // ANCHOR_END: sigchld

@@ -39,7 +39,7 @@ async fn primary() -> Result<ExitCode> {
     let listener = listener.into_std()?;
     let program = env::current_exe()?;
     let shared = Arc::new(Shared { program, listener });
-    // Where it was ignored at the start, this signal would hide who has ended.
+    // Ignored, as it may be at the start, this signal would hide how a worker has ended.
     let _ = signal(SignalKind::child())?;
     // ANCHOR_END: open
 
@@ -82,7 +82,7 @@ struct Shared {
 // ANCHOR_END: shared
 
 // ANCHOR: place
-/// Keeps one place filled: where its worker has died, the next one is started.
+/// Keeps one place filled: when its worker has died, the next one is started.
 async fn fill_a_place(shared: Arc<Shared>) -> Result<ExitCode> {
     loop {
         run_a_worker(&shared).await?;
@@ -135,7 +135,7 @@ async fn worker() -> Result<ExitCode> {
 
     // ANCHOR: serve
     let mut http = http1::Builder::new();
-    // Answers also who has closed its sending side, and waits 30 seconds for a request's head.
+    // Answers a client that has closed its sending side, too, and waits 30 seconds for a head.
     http.half_close(true).timer(TokioTimer::new());
     let app = TowerToHyperService::new(Router::new().fallback(page));
     loop {
@@ -145,7 +145,7 @@ async fn worker() -> Result<ExitCode> {
                 let _ = connection.set_nodelay(true);
                 tokio::spawn(http.serve_connection(TokioIo::new(connection), app.clone()));
             }
-            // No descriptor is left, say: to try again at once would not bring one.
+            // No descriptor is left, for example: to try again at once would not bring one.
             Err(_) => sleep(Duration::from_millis(10)).await,
         }
     }
@@ -184,7 +184,7 @@ fn take_channel() -> Result<UnixStream> {
 // ANCHOR_END: channel
 
 // ANCHOR: receive
-/// Waits for the next descriptor from the primary. Where the primary is gone, this worker ends.
+/// Waits for the next descriptor from the primary. If the primary is gone, this worker ends.
 async fn receive(channel: &UnixStream) -> io::Result<OwnedFd> {
     let mut letter = [0];
     let mut number = [-1];
@@ -203,7 +203,7 @@ async fn receive(channel: &UnixStream) -> io::Result<OwnedFd> {
 // ANCHOR_END: receive
 
 // ANCHOR: say
-/// Prints whole lines in one write. Where nobody reads them any more, this process ends quietly.
+/// Prints whole lines in one write. If nobody reads them any more, this process ends quietly.
 fn say(lines: String) {
     if io::stdout().write_all(lines.as_bytes()).is_err() {
         process::exit(1);

@@ -46,7 +46,7 @@ async fn primary() -> Result<ExitCode> {
     let (queue, waiting) = mpsc::unbounded_channel();
     let waiting = Mutex::new(waiting);
     let shared = Arc::new(Shared { program, max_failures, queue, waiting });
-    // Where it was ignored at the start, this signal would hide who has ended.
+    // Ignored, as it may be at the start, this signal would hide how a worker has ended.
     let _ = signal(SignalKind::child())?;
 
     let mut signals = vec![Signal::SIGINT, Signal::SIGTERM];
@@ -97,7 +97,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) -> Result<ExitCode> 
     loop {
         match listener.accept().await {
             Ok((connection, _)) => shared.queue.send(connection)?,
-            // No descriptor is left, say: to try again at once would not bring one.
+            // No descriptor is left, for example: to try again at once would not bring one.
             Err(_) => sleep(Duration::from_millis(10)).await,
         }
     }
@@ -105,8 +105,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) -> Result<ExitCode> 
 // ANCHOR_END: accept
 
 // ANCHOR: place
-/// Keeps one place filled: where its worker has died, the next one is started. It is given up where
-/// too many in a row could not be started or died young.
+/// Keeps one place filled: when its worker has died, the next one is started. It is given up if too
+/// many in a row could not be started or died young.
 async fn fill_a_place(shared: Arc<Shared>) -> Result<ExitCode> {
     let most = shared.max_failures;
     let mut failures = 0;
@@ -201,7 +201,7 @@ async fn worker() -> Result<ExitCode> {
     say(format!("{}번 워커 실행\n", process::id())).await;
 
     let mut http = http1::Builder::new();
-    // Answers also who has closed its sending side, and waits 30 seconds for a request's head.
+    // Answers a client that has closed its sending side, too, and waits 30 seconds for a head.
     http.half_close(true).timer(TokioTimer::new());
     let app = TowerToHyperService::new(Router::new().fallback(page));
     loop {
@@ -213,7 +213,7 @@ async fn worker() -> Result<ExitCode> {
                 let _ = connection.set_nodelay(true);
                 tokio::spawn(http.serve_connection(TokioIo::new(connection), app.clone()));
             }
-            // No descriptor is left, say. The primary still has its own.
+            // No descriptor is left, for example. The primary still has its own.
             Err(_) => {
                 sleep(Duration::from_millis(100)).await;
                 let _ = channel.write_u8(b'-').await;
@@ -252,7 +252,7 @@ fn take_channel() -> Result<UnixStream> {
 // ANCHOR_END: channel
 
 // ANCHOR: receive
-/// Waits for the next descriptor from the primary. Where the primary is gone, this worker ends.
+/// Waits for the next descriptor from the primary. If the primary is gone, this worker ends.
 async fn receive(channel: &UnixStream) -> io::Result<OwnedFd> {
     let mut letter = [0];
     let mut number = [-1];
@@ -271,7 +271,7 @@ async fn receive(channel: &UnixStream) -> io::Result<OwnedFd> {
 // ANCHOR_END: receive
 
 // ANCHOR: say
-/// Prints whole lines in one write. Where nobody reads them any more, this process ends quietly.
+/// Prints whole lines in one write. If nobody reads them any more, this process ends quietly.
 async fn say(lines: String) {
     let print = move || {
         if io::stdout().write_all(lines.as_bytes()).is_err() {
@@ -281,7 +281,7 @@ async fn say(lines: String) {
     in_turn(print).await;
 }
 
-/// Says on stderr what went wrong, where the program goes on for now.
+/// Says on stderr what went wrong, for the program goes on.
 async fn complain(error: anyhow::Error) {
     let line = format!("Error: {error:#}\n");
     let print = move || {
@@ -294,8 +294,8 @@ async fn complain(error: anyhow::Error) {
 // ANCHOR: console
 type Print = Box<dyn FnOnce() + Send>;
 
-/// A thread that prints what it is sent. Where the terminal stands still, after Ctrl-S say, it is the
-/// only one that stands still with it.
+/// A thread that prints what it is sent. If the terminal stands still, as after Ctrl-S, no other
+/// thread does.
 static CONSOLE: LazyLock<channel::Sender<Print>> = LazyLock::new(|| {
     let (console, prints) = channel::channel::<Print>();
     let _ = thread::Builder::new().spawn(move || prints.iter().for_each(|print| print()));

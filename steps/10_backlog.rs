@@ -1,5 +1,5 @@
 // ANCHOR: program
-//! 10_backlog: … and whoever was let in is answered before it ends.
+//! 10_backlog: … and every client that was let in is answered before it ends.
 
 use anyhow::{Context, Result, anyhow, ensure};
 use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
@@ -55,7 +55,7 @@ async fn primary() -> Result<ExitCode> {
     let finish = CancellationToken::new();
     let shared = Shared { program, max_failures, queue, waiting, accepted, finish };
     let shared = Arc::new(shared);
-    // Where it was ignored at the start, this signal would hide who has ended.
+    // Ignored, as it may be at the start, this signal would hide how a worker has ended.
     let _ = signal(SignalKind::child())?;
 
     let mut signals = vec![Signal::SIGINT, Signal::SIGTERM];
@@ -94,7 +94,7 @@ async fn primary() -> Result<ExitCode> {
     };
 
     // ANCHOR: end
-    // Whoever was let in is handed over first, and then the workers are told to finish.
+    // The connections that were let in are handed over first, then the workers are told to finish.
     tokio::spawn(async move {
         let _ = accept_the_rest(listener, &shared).await;
         shared.accepted.close();
@@ -155,7 +155,7 @@ async fn accept(listener: &TcpListener, shared: &Shared) -> Result<ExitCode> {
     loop {
         match listener.accept().await {
             Ok((connection, _)) => shared.let_in(connection)?,
-            // No descriptor is left, say: to try again at once would not bring one.
+            // No descriptor is left, for example: to try again at once would not bring one.
             Err(_) => sleep(Duration::from_millis(10)).await,
         }
     }
@@ -163,8 +163,8 @@ async fn accept(listener: &TcpListener, shared: &Shared) -> Result<ExitCode> {
 // ANCHOR_END: accept
 
 // ANCHOR: rest
-/// Accepts who is in the backlog. The kernel has let these clients in already: to close the socket
-/// now would reset them.
+/// Accepts the clients in the backlog. The kernel has let them in already: to close the socket now
+/// would reset them.
 async fn accept_the_rest(listener: TcpListener, shared: &Shared) -> Result<()> {
     let listener = listener.into_std()?;
     let next = || {
@@ -183,8 +183,8 @@ async fn accept_the_rest(listener: TcpListener, shared: &Shared) -> Result<()> {
 // ANCHOR_END: rest
 
 // ANCHOR: place
-/// Keeps one place filled: where its worker has died, the next one is started, until it is to
-/// finish. It is given up where too many in a row could not be started or died young.
+/// Keeps one place filled: when its worker has died, the next one is started, until it is to
+/// finish. It is given up if too many in a row could not be started or died young.
 async fn fill_a_place(shared: Arc<Shared>) -> Result<()> {
     let most = shared.max_failures;
     let mut failures = 0;
@@ -294,7 +294,7 @@ async fn worker() -> Result<ExitCode> {
     say(format!("{}번 워커 실행\n", process::id())).await;
 
     let mut http = http1::Builder::new();
-    // Answers also who has closed its sending side, and waits 30 seconds for a request's head.
+    // Answers a client that has closed its sending side, too, and waits 30 seconds for a head.
     http.half_close(true).timer(TokioTimer::new());
     let finish = CancellationToken::new();
     let close = map_response_with_state(finish.clone(), close_when_finishing);
@@ -311,7 +311,7 @@ async fn worker() -> Result<ExitCode> {
                 let connection = http.serve_connection(TokioIo::new(connection), app.clone());
                 open.spawn(graceful.watch(connection));
             }
-            // No descriptor is left, say. The primary still has its own.
+            // No descriptor is left, for example. The primary still has its own.
             Err(_) => {
                 sleep(Duration::from_millis(100)).await;
                 let _ = channel.write_u8(b'-').await;
@@ -321,7 +321,7 @@ async fn worker() -> Result<ExitCode> {
     finish.cancel();
     open.close();
     let finished = async {
-        // Who keeps a connection and asks for nothing is waited for no longer than this …
+        // A kept connection on which nothing is asked is waited for no longer than this …
         let _ = timeout(Duration::from_secs(1), open.wait()).await;
         // … and what has begun is answered. The primary sees to it that this has an end.
         graceful.shutdown().await;
@@ -377,8 +377,8 @@ async fn close_when_finishing(
 // ANCHOR_END: close
 
 // ANCHOR: receive
-/// Waits for the next connection from the primary: none where it says `f`, for this worker is to
-/// finish. Where the primary is gone, this worker ends.
+/// Waits for the next connection from the primary. There is none if the primary says `f`: this
+/// worker is to finish. If the primary is gone, this worker ends.
 async fn receive(channel: &UnixStream) -> io::Result<Option<TcpStream>> {
     let mut letter = [0];
     let mut number = [-1];
@@ -398,7 +398,7 @@ async fn receive(channel: &UnixStream) -> io::Result<Option<TcpStream>> {
 // ANCHOR_END: receive
 
 // ANCHOR: say
-/// Prints whole lines in one write. Where nobody reads them any more, this process ends quietly.
+/// Prints whole lines in one write. If nobody reads them any more, this process ends quietly.
 async fn say(lines: String) {
     let print = move || {
         if io::stdout().write_all(lines.as_bytes()).is_err() {
@@ -408,7 +408,7 @@ async fn say(lines: String) {
     in_turn(print).await;
 }
 
-/// Says on stderr what went wrong, where the program goes on for now.
+/// Says on stderr what went wrong, for the program goes on.
 async fn complain(error: anyhow::Error) {
     let line = format!("Error: {error:#}\n");
     let print = move || {
@@ -421,8 +421,8 @@ async fn complain(error: anyhow::Error) {
 // ANCHOR: console
 type Print = Box<dyn FnOnce() + Send>;
 
-/// A thread that prints what it is sent. Where the terminal stands still, after Ctrl-S say, it is the
-/// only one that stands still with it.
+/// A thread that prints what it is sent. If the terminal stands still, as after Ctrl-S, no other
+/// thread does.
 static CONSOLE: LazyLock<channel::Sender<Print>> = LazyLock::new(|| {
     let (console, prints) = channel::channel::<Print>();
     let _ = thread::Builder::new().spawn(move || prints.iter().for_each(|print| print()));

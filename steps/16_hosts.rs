@@ -57,7 +57,7 @@ async fn primary() -> Result<ExitCode> {
     let sessions = Sessions::open()?;
     let start = Instant::now();
     while let Err(error) = sessions.count("check").await {
-        // A machine that is busy is slow. Those who wait in the backlog had better wait for longer.
+        // A busy machine is slow: what waits in the backlog had better wait for longer.
         let may_be_slow = error.is_timeout() && start.elapsed() < Duration::from_secs(5);
         ensure!(may_be_slow, sessions.trouble(&error));
         sessions.connect_anew().await?;
@@ -76,7 +76,7 @@ async fn primary() -> Result<ExitCode> {
     let ready = Once::new();
     let shared = Shared { program, max_failures, queue, waiting, accepted, finish, ready };
     let shared = Arc::new(shared);
-    // Where it was ignored at the start, this signal would hide who has ended.
+    // Ignored, as it may be at the start, this signal would hide how a worker has ended.
     let _ = signal(SignalKind::child())?;
 
     // `nohup` has this one ignored at the start. Then it stays ignored, and reloads nothing.
@@ -150,7 +150,7 @@ async fn primary() -> Result<ExitCode> {
     // ANCHOR: stopping
     let _ = notify(&[NotifyState::Stopping]);
     // ANCHOR_END: stopping
-    // Whoever was let in is handed over first, and then the workers are told to finish.
+    // The connections that were let in are handed over first, then the workers are told to finish.
     tokio::spawn(async move {
         let _ = accept_the_rest(listener, &shared).await;
         shared.accepted.close();
@@ -184,7 +184,7 @@ async fn listen(port: usize) -> Result<TcpListener> {
         listener.set_nonblocking(true)?;
         return Ok(TcpListener::from_std(listener)?);
     }
-    // Who does not say otherwise is reached from this machine alone.
+    // Unless HOST says otherwise, it can be reached from this machine alone.
     let host = env::var_os("HOST").unwrap_or("127.0.0.1".into());
     let address = host.to_string_lossy().parse::<IpAddr>();
     let host = address.map_err(|_| anyhow!("HOST={host:?}: not an IP address"))?;
@@ -194,7 +194,10 @@ async fn listen(port: usize) -> Result<TcpListener> {
 // ANCHOR_END: listen
 
 // ANCHOR: ready
-/// Waits until a successor is ready. Where it is not, or is forgotten, the guard tells it to finish.
+/// Says whether a successor is ready, or why it is not.
+type Ready = oneshot::Sender<Result<()>>;
+
+/// Waits until a successor is ready. If it is not, or is forgotten, the guard tells it to finish.
 async fn until_ready(finish: DropGuard, ready: oneshot::Receiver<Result<()>>) -> Result<DropGuard> {
     match timeout(Duration::from_secs(5), ready).await {
         Ok(answer) => answer??,
@@ -244,7 +247,7 @@ async fn accept(listener: &TcpListener, shared: &Shared) -> Result<ExitCode> {
     loop {
         match listener.accept().await {
             Ok((connection, _)) => shared.let_in(connection)?,
-            // No descriptor is left, say: to try again at once would not bring one.
+            // No descriptor is left, for example: to try again at once would not bring one.
             Err(_) => sleep(Duration::from_millis(10)).await,
         }
     }
@@ -252,8 +255,8 @@ async fn accept(listener: &TcpListener, shared: &Shared) -> Result<ExitCode> {
 // ANCHOR_END: accept
 
 // ANCHOR: rest
-/// Accepts who is in the backlog. The kernel has let these clients in already: to close the socket
-/// now would reset them.
+/// Accepts the clients in the backlog. The kernel has let them in already: to close the socket now
+/// would reset them.
 async fn accept_the_rest(listener: TcpListener, shared: &Shared) -> Result<()> {
     let listener = listener.into_std()?;
     let next = || {
@@ -272,13 +275,13 @@ async fn accept_the_rest(listener: TcpListener, shared: &Shared) -> Result<()> {
 // ANCHOR_END: rest
 
 // ANCHOR: place
-/// Keeps one place filled: where its worker has died, the next one is started, until it is to
-/// finish. It is given up where too many in a row could not be started or died young. A successor
+/// Keeps one place filled: when its worker has died, the next one is started, until it is to
+/// finish. It is given up if too many in a row could not be started or died young. A successor
 /// says on `ready` whether it is ready.
 async fn fill_a_place(
     shared: Arc<Shared>,
     finish: CancellationToken,
-    mut ready: Option<oneshot::Sender<Result<()>>>,
+    mut ready: Option<Ready>,
 ) -> Result<()> {
     let most = shared.max_failures;
     let mut failures = 0;
@@ -322,7 +325,7 @@ async fn fill_a_place(
 async fn run_a_worker(
     shared: &Shared,
     finish: &CancellationToken,
-    ready: &mut Option<oneshot::Sender<Result<()>>>,
+    ready: &mut Option<Ready>,
 ) -> Result<Duration> {
     let born = Instant::now();
     // A worker is this program once more, with its end of the channel as its stdin.
@@ -379,7 +382,7 @@ async fn hand_over(
     shared: &Shared,
     mut channel: UnixStream,
     finish: &CancellationToken,
-    ready: &mut Option<oneshot::Sender<Result<()>>>,
+    ready: &mut Option<Ready>,
 ) -> Result<()> {
     // A worker says `+` when it is ready …
     let mut answer = channel.read_u8().await;
@@ -430,7 +433,7 @@ async fn worker() -> Result<ExitCode> {
     let mut channel = take_channel()?;
     // ANCHOR: check
     let sessions = Arc::new(Sessions::open()?);
-    // A worker that Redis refuses is of no use. Where Redis is away, it may come back.
+    // A worker that Redis refuses is of no use. If Redis is only away, it may come back.
     if let Err(error) = sessions.count("check").await {
         ensure!(error.is_io_error(), sessions.trouble(&error));
         sessions.connect_anew().await?;
@@ -441,7 +444,7 @@ async fn worker() -> Result<ExitCode> {
     say(format!("{}번 워커 실행\n", process::id())).await;
 
     let mut http = http1::Builder::new();
-    // Answers also who has closed its sending side, and waits 30 seconds for a request's head.
+    // Answers a client that has closed its sending side, too, and waits 30 seconds for a head.
     http.half_close(true).timer(TokioTimer::new());
     let finish = CancellationToken::new();
     let close = map_response_with_state(finish.clone(), close_when_finishing);
@@ -460,7 +463,7 @@ async fn worker() -> Result<ExitCode> {
                 let connection = http.serve_connection(TokioIo::new(connection), app.clone());
                 open.spawn(graceful.watch(connection));
             }
-            // No descriptor is left, say. The primary still has its own.
+            // No descriptor is left, for example. The primary still has its own.
             Err(_) => {
                 sleep(Duration::from_millis(100)).await;
                 let _ = channel.write_u8(b'-').await;
@@ -470,7 +473,7 @@ async fn worker() -> Result<ExitCode> {
     finish.cancel();
     open.close();
     let finished = async {
-        // Who keeps a connection and asks for nothing is waited for no longer than this …
+        // A kept connection on which nothing is asked is waited for no longer than this …
         let _ = timeout(Duration::from_secs(1), open.wait()).await;
         // … and what has begun is answered. The primary sees to it that this has an end.
         graceful.shutdown().await;
@@ -536,7 +539,7 @@ impl Sessions {
     // ANCHOR_END: open
 
     // ANCHOR: visit
-    /// Counts one more visit in the session `id`. Says why where it cannot, once until it can again.
+    /// Counts one more visit in the session `id`. If it cannot, says why, once until it can again.
     async fn visit(&self, id: &str) -> Result<u64> {
         let result = self.count(id).await;
         let was_in_trouble = self.is_in_trouble.swap(result.is_err(), Ordering::Relaxed);
@@ -581,7 +584,7 @@ impl Sessions {
 
     // ANCHOR: trouble
     /// Names the setting, and of its value what holds no password. Says why, in Redis's own words
-    /// where it has answered.
+    /// if it has answered.
     fn trouble(&self, error: &RedisError) -> anyhow::Error {
         let address = self.client.get_connection_info().addr().to_string();
         let mut why = error.to_string();
@@ -657,8 +660,8 @@ async fn close_when_finishing(
 // ANCHOR_END: close
 
 // ANCHOR: receive
-/// Waits for the next connection from the primary: none where it says `f`, for this worker is to
-/// finish. Where the primary is gone, this worker ends.
+/// Waits for the next connection from the primary. There is none if the primary says `f`: this
+/// worker is to finish. If the primary is gone, this worker ends.
 async fn receive(channel: &UnixStream) -> io::Result<Option<TcpStream>> {
     let mut letter = [0];
     let mut number = [-1];
@@ -678,7 +681,7 @@ async fn receive(channel: &UnixStream) -> io::Result<Option<TcpStream>> {
 // ANCHOR_END: receive
 
 // ANCHOR: say
-/// Prints whole lines in one write. Where nobody reads them any more, this process ends quietly.
+/// Prints whole lines in one write. If nobody reads them any more, this process ends quietly.
 async fn say(lines: String) {
     let print = move || {
         if io::stdout().write_all(lines.as_bytes()).is_err() {
@@ -688,7 +691,7 @@ async fn say(lines: String) {
     in_turn(print).await;
 }
 
-/// Says on stderr what went wrong, where the program goes on for now.
+/// Says on stderr what went wrong, for the program goes on.
 async fn complain(error: anyhow::Error) {
     let line = format!("Error: {error:#}\n");
     let print = move || {
@@ -701,8 +704,8 @@ async fn complain(error: anyhow::Error) {
 // ANCHOR: console
 type Print = Box<dyn FnOnce() + Send>;
 
-/// A thread that prints what it is sent. Where the terminal stands still, after Ctrl-S say, it is the
-/// only one that stands still with it.
+/// A thread that prints what it is sent. If the terminal stands still, as after Ctrl-S, no other
+/// thread does.
 static CONSOLE: LazyLock<channel::Sender<Print>> = LazyLock::new(|| {
     let (console, prints) = channel::channel::<Print>();
     let _ = thread::Builder::new().spawn(move || {

@@ -1,5 +1,5 @@
 // ANCHOR: program
-//! 17_failover: … and where one Redis dies another takes over: the sentinels say which.
+//! 17_failover: … and when one Redis dies another takes over: the sentinels say which.
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
@@ -58,7 +58,7 @@ async fn primary() -> Result<ExitCode> {
     let sessions = Sessions::open()?;
     let start = Instant::now();
     while let Err(error) = sessions.count("check").await {
-        // A machine that is busy is slow. Those who wait in the backlog had better wait for longer.
+        // A busy machine is slow: what waits in the backlog had better wait for longer.
         let may_be_slow = error.is_timeout() && start.elapsed() < Duration::from_secs(5);
         ensure!(may_be_slow, sessions.trouble(&error));
         sessions.connect_anew().await?;
@@ -77,7 +77,7 @@ async fn primary() -> Result<ExitCode> {
     let ready = Once::new();
     let shared = Shared { program, max_failures, queue, waiting, accepted, finish, ready };
     let shared = Arc::new(shared);
-    // Where it was ignored at the start, this signal would hide who has ended.
+    // Ignored, as it may be at the start, this signal would hide how a worker has ended.
     let _ = signal(SignalKind::child())?;
 
     // `nohup` has this one ignored at the start. Then it stays ignored, and reloads nothing.
@@ -151,7 +151,7 @@ async fn primary() -> Result<ExitCode> {
     // ANCHOR: stopping
     let _ = notify(&[NotifyState::Stopping]);
     // ANCHOR_END: stopping
-    // Whoever was let in is handed over first, and then the workers are told to finish.
+    // The connections that were let in are handed over first, then the workers are told to finish.
     tokio::spawn(async move {
         let _ = accept_the_rest(listener, &shared).await;
         shared.accepted.close();
@@ -185,7 +185,7 @@ async fn listen(port: usize) -> Result<TcpListener> {
         listener.set_nonblocking(true)?;
         return Ok(TcpListener::from_std(listener)?);
     }
-    // Who does not say otherwise is reached from this machine alone.
+    // Unless HOST says otherwise, it can be reached from this machine alone.
     let host = env::var_os("HOST").unwrap_or("127.0.0.1".into());
     let address = host.to_string_lossy().parse::<IpAddr>();
     let host = address.map_err(|_| anyhow!("HOST={host:?}: not an IP address"))?;
@@ -195,7 +195,10 @@ async fn listen(port: usize) -> Result<TcpListener> {
 // ANCHOR_END: listen
 
 // ANCHOR: ready
-/// Waits until a successor is ready. Where it is not, or is forgotten, the guard tells it to finish.
+/// Says whether a successor is ready, or why it is not.
+type Ready = oneshot::Sender<Result<()>>;
+
+/// Waits until a successor is ready. If it is not, or is forgotten, the guard tells it to finish.
 async fn until_ready(finish: DropGuard, ready: oneshot::Receiver<Result<()>>) -> Result<DropGuard> {
     match timeout(Duration::from_secs(5), ready).await {
         Ok(answer) => answer??,
@@ -245,7 +248,7 @@ async fn accept(listener: &TcpListener, shared: &Shared) -> Result<ExitCode> {
     loop {
         match listener.accept().await {
             Ok((connection, _)) => shared.let_in(connection)?,
-            // No descriptor is left, say: to try again at once would not bring one.
+            // No descriptor is left, for example: to try again at once would not bring one.
             Err(_) => sleep(Duration::from_millis(10)).await,
         }
     }
@@ -253,8 +256,8 @@ async fn accept(listener: &TcpListener, shared: &Shared) -> Result<ExitCode> {
 // ANCHOR_END: accept
 
 // ANCHOR: rest
-/// Accepts who is in the backlog. The kernel has let these clients in already: to close the socket
-/// now would reset them.
+/// Accepts the clients in the backlog. The kernel has let them in already: to close the socket now
+/// would reset them.
 async fn accept_the_rest(listener: TcpListener, shared: &Shared) -> Result<()> {
     let listener = listener.into_std()?;
     let next = || {
@@ -273,13 +276,13 @@ async fn accept_the_rest(listener: TcpListener, shared: &Shared) -> Result<()> {
 // ANCHOR_END: rest
 
 // ANCHOR: place
-/// Keeps one place filled: where its worker has died, the next one is started, until it is to
-/// finish. It is given up where too many in a row could not be started or died young. A successor
+/// Keeps one place filled: when its worker has died, the next one is started, until it is to
+/// finish. It is given up if too many in a row could not be started or died young. A successor
 /// says on `ready` whether it is ready.
 async fn fill_a_place(
     shared: Arc<Shared>,
     finish: CancellationToken,
-    mut ready: Option<oneshot::Sender<Result<()>>>,
+    mut ready: Option<Ready>,
 ) -> Result<()> {
     let most = shared.max_failures;
     let mut failures = 0;
@@ -323,7 +326,7 @@ async fn fill_a_place(
 async fn run_a_worker(
     shared: &Shared,
     finish: &CancellationToken,
-    ready: &mut Option<oneshot::Sender<Result<()>>>,
+    ready: &mut Option<Ready>,
 ) -> Result<Duration> {
     let born = Instant::now();
     // A worker is this program once more, with its end of the channel as its stdin.
@@ -380,7 +383,7 @@ async fn hand_over(
     shared: &Shared,
     mut channel: UnixStream,
     finish: &CancellationToken,
-    ready: &mut Option<oneshot::Sender<Result<()>>>,
+    ready: &mut Option<Ready>,
 ) -> Result<()> {
     // A worker says `+` when it is ready …
     let mut answer = channel.read_u8().await;
@@ -431,7 +434,7 @@ async fn worker() -> Result<ExitCode> {
     let mut channel = take_channel()?;
     // ANCHOR: check
     let sessions = Arc::new(Sessions::open()?);
-    // A worker that Redis refuses is of no use. Where Redis is away, it may come back.
+    // A worker that Redis refuses is of no use. If Redis is only away, it may come back.
     if let Err(error) = sessions.count("check").await {
         ensure!(error.is_io_error(), sessions.trouble(&error));
         sessions.connect_anew().await?;
@@ -442,7 +445,7 @@ async fn worker() -> Result<ExitCode> {
     say(format!("{}번 워커 실행\n", process::id())).await;
 
     let mut http = http1::Builder::new();
-    // Answers also who has closed its sending side, and waits 30 seconds for a request's head.
+    // Answers a client that has closed its sending side, too, and waits 30 seconds for a head.
     http.half_close(true).timer(TokioTimer::new());
     let finish = CancellationToken::new();
     let close = map_response_with_state(finish.clone(), close_when_finishing);
@@ -461,7 +464,7 @@ async fn worker() -> Result<ExitCode> {
                 let connection = http.serve_connection(TokioIo::new(connection), app.clone());
                 open.spawn(graceful.watch(connection));
             }
-            // No descriptor is left, say. The primary still has its own.
+            // No descriptor is left, for example. The primary still has its own.
             Err(_) => {
                 sleep(Duration::from_millis(100)).await;
                 let _ = channel.write_u8(b'-').await;
@@ -471,7 +474,7 @@ async fn worker() -> Result<ExitCode> {
     finish.cancel();
     open.close();
     let finished = async {
-        // Who keeps a connection and asks for nothing is waited for no longer than this …
+        // A kept connection on which nothing is asked is waited for no longer than this …
         let _ = timeout(Duration::from_secs(1), open.wait()).await;
         // … and what has begun is answered. The primary sees to it that this has an end.
         graceful.shutdown().await;
@@ -512,9 +515,9 @@ struct Sessions {
     sentinels: Vec<Client>,
     limit: Duration,
     config: ConnectionManagerConfig,
-    /// The connection to the master, where one is known, and since when it is.
+    /// The connection to the master, if one is known, and since when it is.
     redis: Mutex<Option<(ConnectionManager, Instant)>>,
-    /// Named where a visit fails: the sentinels, or the master that they have named.
+    /// Named when a visit fails: the sentinels, or the master that they have named.
     asked: Mutex<String>,
     /// How long Redis keeps a session that nobody uses.
     seconds: i64,
@@ -545,7 +548,7 @@ impl Sessions {
     // ANCHOR_END: open
 
     // ANCHOR: visit
-    /// Counts one more visit in the session `id`. Says why where it cannot, once until it can again.
+    /// Counts one more visit in the session `id`. If it cannot, says why, once until it can again.
     async fn visit(&self, id: &str) -> Result<u64> {
         let result = self.count(id).await;
         let was_in_trouble = self.is_in_trouble.swap(result.is_err(), Ordering::Relaxed);
@@ -569,8 +572,8 @@ impl Sessions {
     // ANCHOR_END: visit
 
     // ANCHOR: master
-    /// The connection to the master. The sentinels are asked where there is none, and again after a
-    /// second: it may lead to who was the master once, and takes visits as ever.
+    /// The connection to the master. The sentinels are asked if there is none, and again after a
+    /// second: it may lead to an old master, which takes visits as ever.
     async fn master(&self) -> RedisResult<ConnectionManager> {
         let mut known = self.redis.lock().await;
         let is_new = |known: &&(_, Instant)| known.1.elapsed() < Duration::from_secs(1);
@@ -579,7 +582,7 @@ impl Sessions {
         }
         let redis = match (self.ask().await, &*known) {
             (Ok(redis), _) => redis,
-            // Where no sentinel answers, the one that is known will do.
+            // If no sentinel answers, the one that is known will do.
             (Err(_), Some((redis, _))) => redis.clone(),
             (Err(error), None) => return Err(error),
         };
@@ -644,7 +647,7 @@ impl Sessions {
 
     // ANCHOR: trouble
     /// Names the sentinels, without a password, or the master. Says why, in Redis's own words
-    /// where it has answered.
+    /// if it has answered.
     fn trouble(&self, error: &RedisError) -> anyhow::Error {
         let asked = self.asked.try_lock().expect("there is one thread").clone();
         let mut why = error.to_string();
@@ -730,8 +733,8 @@ async fn close_when_finishing(
 // ANCHOR_END: close
 
 // ANCHOR: receive
-/// Waits for the next connection from the primary: none where it says `f`, for this worker is to
-/// finish. Where the primary is gone, this worker ends.
+/// Waits for the next connection from the primary. There is none if the primary says `f`: this
+/// worker is to finish. If the primary is gone, this worker ends.
 async fn receive(channel: &UnixStream) -> io::Result<Option<TcpStream>> {
     let mut letter = [0];
     let mut number = [-1];
@@ -751,7 +754,7 @@ async fn receive(channel: &UnixStream) -> io::Result<Option<TcpStream>> {
 // ANCHOR_END: receive
 
 // ANCHOR: say
-/// Prints whole lines in one write. Where nobody reads them any more, this process ends quietly.
+/// Prints whole lines in one write. If nobody reads them any more, this process ends quietly.
 async fn say(lines: String) {
     let print = move || {
         if io::stdout().write_all(lines.as_bytes()).is_err() {
@@ -761,7 +764,7 @@ async fn say(lines: String) {
     in_turn(print).await;
 }
 
-/// Says on stderr what went wrong, where the program goes on for now.
+/// Says on stderr what went wrong, for the program goes on.
 async fn complain(error: anyhow::Error) {
     let line = format!("Error: {error:#}\n");
     let print = move || {
@@ -774,8 +777,8 @@ async fn complain(error: anyhow::Error) {
 // ANCHOR: console
 type Print = Box<dyn FnOnce() + Send>;
 
-/// A thread that prints what it is sent. Where the terminal stands still, after Ctrl-S say, it is the
-/// only one that stands still with it.
+/// A thread that prints what it is sent. If the terminal stands still, as after Ctrl-S, no other
+/// thread does.
 static CONSOLE: LazyLock<channel::Sender<Print>> = LazyLock::new(|| {
     let (console, prints) = channel::channel::<Print>();
     let _ = thread::Builder::new().spawn(move || {

@@ -10,7 +10,7 @@ const workers = Number(process.env.WORKERS ?? os.availableParallelism());
 const maxFailures = Number(process.env.MAX_FAILURES ?? 15);
 
 // ANCHOR: console
-// Where the terminal stands still, after Ctrl-S say, what is printed waits and nobody else does.
+// If the terminal stands still, as after Ctrl-S, what is printed waits and nothing else does.
 // Node documents no way to say so, and each fork undoes it.
 function letNobodyWait() {
   for (const { _handle } of [process.stdout, process.stderr]) {

@@ -10,7 +10,7 @@ const maxFailures = Number(process.env.MAX_FAILURES ?? 15);
 const limit = 10_000;
 
 // ANCHOR: console
-// Where the terminal stands still, after Ctrl-S say, what is printed waits and nobody else does.
+// If the terminal stands still, as after Ctrl-S, what is printed waits and nothing else does.
 // Node documents no way to say so, and each fork undoes it.
 function letNobodyWait() {
   for (const { _handle } of [process.stdout, process.stderr]) {
@@ -50,7 +50,7 @@ if (cluster.isPrimary) {
     const left = kept.splice(0);
     left.forEach((worker) => worker.leave());
     setTimeout(() => process.exit(), limit).unref();
-    // Who has not finished by then is killed: a worker that is stopped would not see the end.
+    // A worker that has not finished by then is killed: if it is stopped, it would not see the end.
     process.on('exit', () => left.forEach((worker) => worker.kill()));
   }
   // ANCHOR_END: end

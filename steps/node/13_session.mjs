@@ -11,7 +11,7 @@ const maxFailures = Number(process.env.MAX_FAILURES ?? 15);
 const limit = 10_000;
 
 // ANCHOR: console
-// Where the terminal stands still, after Ctrl-S say, what is printed waits and nobody else does.
+// If the terminal stands still, as after Ctrl-S, what is printed waits and nothing else does.
 // Node documents no way to say so, and each fork undoes it.
 function letNobodyWait() {
   for (const { _handle } of [process.stdout, process.stderr]) {
@@ -95,11 +95,11 @@ if (cluster.isPrimary) {
     process.exitCode = status;
     const left = kept.splice(0).concat(next ?? []);
     next = null;
-    // Node's cluster resets whoever still waits in its queue once the last of them is told, and it
+    // Node's cluster resets what still waits in its queue once the last of them is told, and it
     // shows nobody that queue.
     left.forEach((worker) => worker.leave());
     setTimeout(() => process.exit(), limit).unref();
-    // Who has not finished by then is killed: a worker that is stopped would not see the end.
+    // A worker that has not finished by then is killed: if it is stopped, it would not see the end.
     process.on('exit', () => left.forEach((worker) => worker.kill()));
   }
   // ANCHOR_END: end
@@ -173,7 +173,7 @@ if (cluster.isPrimary) {
     response.write('<h1>Hello Cluster!</h1>');
     response.end(`<p>${process.pid}번 워커, ${visits}번째 방문</p>`);
   });
-  // Who keeps a connection and asks for nothing has a second: Node would close it at once.
+  // A kept connection on which nothing is asked has a second: Node would close it at once.
   const open = new Set();
   server.on('connection', (socket) => {
     open.add(socket);
@@ -181,7 +181,7 @@ if (cluster.isPrimary) {
   });
   const closeIdle = () => {
     http.Server.prototype.closeIdleConnections.call(server);
-    // Node does not count those who have not asked for anything yet.
+    // Node does not count connections on which nothing was asked yet.
     open.forEach((socket) => socket.bytesRead || socket.destroy());
   };
   server.closeIdleConnections = () => setTimeout(closeIdle, 1000);

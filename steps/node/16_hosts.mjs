@@ -21,17 +21,17 @@ let redis = null;
 let inTrouble = false;
 
 // ANCHOR: listen
-// Where the listening socket is lent, it is the primary's descriptor 3. The workers inherit the
+// If the listening socket is lent, it is the primary's descriptor 3. The workers inherit the
 // variables that say so.
 const primary = cluster.isPrimary ? process.pid : process.ppid;
 const lent = process.env.LISTEN_FDS && Number(process.env.LISTEN_PID ?? primary) === primary;
-// Where HOST is empty, Node would listen on every address.
+// If HOST is empty, Node would listen on every address.
 const host = process.env.HOST || '127.0.0.1';
 const listening = lent ? { fd: 3 } : { port, host };
 // ANCHOR_END: listen
 
 // ANCHOR: console
-// Where the terminal stands still, after Ctrl-S say, what is printed waits and nobody else does.
+// If the terminal stands still, as after Ctrl-S, what is printed waits and nothing else does.
 // Node documents no way to say so, and each fork undoes it.
 function letNobodyWait() {
   for (const { _handle } of [process.stdout, process.stderr]) {
@@ -47,7 +47,7 @@ if (cluster.isPrimary) {
   let error;
   do {
     error = await count('check').then(() => null, (error) => error);
-    // A machine that is busy is slow. Those who wait in the backlog had better wait for longer.
+    // A busy machine is slow: what waits in the backlog had better wait for longer.
   } while (error instanceof ConnectionTimeoutError && Date.now() - start < 5_000);
   if (error) {
     noRedis(error);
@@ -142,11 +142,11 @@ if (cluster.isPrimary) {
     process.exitCode = status;
     const left = kept.splice(0).concat(next ?? []);
     next = null;
-    // Node's cluster resets whoever still waits in its queue once the last of them is told, and it
+    // Node's cluster resets what still waits in its queue once the last of them is told, and it
     // shows nobody that queue.
     left.forEach((worker) => worker.leave());
     setTimeout(() => process.exit(), limit).unref();
-    // Who has not finished by then is killed: a worker that is stopped would not see the end.
+    // A worker that has not finished by then is killed: if it is stopped, it would not see the end.
     process.on('exit', () => left.forEach((worker) => worker.kill()));
   }
   // ANCHOR_END: end
@@ -170,8 +170,8 @@ if (cluster.isPrimary) {
           return;
         }
         if (lent && Object.values(cluster.workers).every((other) => other.isDead())) {
-          // Node closes the socket with its last worker, and has no other way to it. Whoever lends
-          // it starts a primary anew.
+          // Node closes the socket with its last worker, and has no other way to it.
+          // The service that lends it starts a primary anew.
           console.error('Error: LISTEN_FDS: Node has closed the socket that it was lent');
           return end(1);
         }
@@ -204,7 +204,7 @@ if (cluster.isPrimary) {
   process.on('SIGINT', () => {}).on('SIGTERM', () => {}).on('SIGHUP', () => {});
   process.on('disconnect', () => process.exit());
   cluster.worker.on('error', () => process.exit());
-  // A worker that Redis refuses is of no use. Where Redis is away, it may come back.
+  // A worker that Redis refuses is of no use. If Redis is only away, it may come back.
   await count('check').catch((error) => error instanceof ErrorReply && noRedis(error));
   // ANCHOR_END: worker
 
@@ -242,7 +242,7 @@ if (cluster.isPrimary) {
     response.write('<h1>Hello Cluster!</h1>');
     response.end(`<p>${process.pid}번 워커, ${visits}번째 방문</p>`);
   });
-  // Who keeps a connection and asks for nothing has a second: Node would close it at once.
+  // A kept connection on which nothing is asked has a second: Node would close it at once.
   const open = new Set();
   server.on('connection', (socket) => {
     open.add(socket);
@@ -250,7 +250,7 @@ if (cluster.isPrimary) {
   });
   const closeIdle = () => {
     http.Server.prototype.closeIdleConnections.call(server);
-    // Node does not count those who have not asked for anything yet.
+    // Node does not count connections on which nothing was asked yet.
     open.forEach((socket) => socket.bytesRead || socket.destroy());
   };
   server.closeIdleConnections = () => setTimeout(closeIdle, 1000);
@@ -259,7 +259,7 @@ if (cluster.isPrimary) {
 }
 
 // ANCHOR: visit
-// Counts one more visit in the session `id`. Says why where it cannot, once until it can again.
+// Counts one more visit in the session `id`. If it cannot, says why, once until it can again.
 async function visit(id) {
   try {
     const visits = await count(id);
@@ -290,8 +290,8 @@ async function count(id) {
       // counted twice. Redis may be back.
       return count(id);
     }
-    // It may be this connection alone that is silent or refused: the next visit has another. Who
-    // waits on this one still has his time.
+    // It may be this connection alone that is silent or refused: the next visit has another.
+    // A visit that waits on this one still has its time.
     redis = redis?.client === client ? null : redis;
     setTimeout(() => client.destroy(), redisLimit).unref();
     throw error;
@@ -301,7 +301,7 @@ async function count(id) {
 // Connects to Redis at REDIS_URL.
 function openRedis() {
   const socket = { connectTimeout: redisLimit, reconnectStrategy: false };
-  // Without a listener an error would end the process. Who waits for an answer gets it, too.
+  // Without a listener an error would end the process. A visit that waits for it gets it, too.
   const client = createClient({ url: redisUrl, socket }).on('error', () => {});
   return { client, connected: client.connect() };
 }
@@ -325,7 +325,7 @@ function addressOf(url) {
   }
 }
 
-// Names the setting, and the reason in the words of Redis, where they are Redis's.
+// Names the setting, and the reason in the words of Redis if it has given one.
 function trouble(error) {
   const { message, code } = error.replies?.find((reply) => reply instanceof Error) ?? error;
   return `Error: REDIS_URL=${address}: ${message || code}`;

@@ -1,5 +1,5 @@
 // ANCHOR: program
-// 17_failover: … and where one Redis dies another takes over: the sentinels say which.
+// 17_failover: … and when one Redis dies another takes over: the sentinels say which.
 import { spawn } from 'node:child_process';
 import cluster from 'node:cluster';
 import { randomBytes } from 'node:crypto';
@@ -17,23 +17,23 @@ const redisUrls = (process.env.REDIS_URL ?? 'redis://127.0.0.1:26379').split(','
 // seconds for both.
 const redisLimit = Math.min(Number(process.env.REDIS_MILLISECONDS ?? 400), 2_000);
 const seconds = Number(process.env.SESSION_SECONDS ?? 1800);
-// Whom it concerns where there is trouble: the sentinels, or the master that they have named.
+// Named when a visit fails: the sentinels, or the master that they have named.
 let asked = `REDIS_URL=${redisUrls.map(addressOf)}`;
 let redis = null;
 let inTrouble = false;
 
 // ANCHOR: listen
-// Where the listening socket is lent, it is the primary's descriptor 3. The workers inherit the
+// If the listening socket is lent, it is the primary's descriptor 3. The workers inherit the
 // variables that say so.
 const primary = cluster.isPrimary ? process.pid : process.ppid;
 const lent = process.env.LISTEN_FDS && Number(process.env.LISTEN_PID ?? primary) === primary;
-// Where HOST is empty, Node would listen on every address.
+// If HOST is empty, Node would listen on every address.
 const host = process.env.HOST || '127.0.0.1';
 const listening = lent ? { fd: 3 } : { port, host };
 // ANCHOR_END: listen
 
 // ANCHOR: console
-// Where the terminal stands still, after Ctrl-S say, what is printed waits and nobody else does.
+// If the terminal stands still, as after Ctrl-S, what is printed waits and nothing else does.
 // Node documents no way to say so, and each fork undoes it.
 function letNobodyWait() {
   for (const { _handle } of [process.stdout, process.stderr]) {
@@ -49,7 +49,7 @@ if (cluster.isPrimary) {
   let error;
   do {
     error = await count('check').then(() => null, (error) => error);
-    // A machine that is busy is slow. Those who wait in the backlog had better wait for longer.
+    // A busy machine is slow: what waits in the backlog had better wait for longer.
   } while (error instanceof ConnectionTimeoutError && Date.now() - start < 5_000);
   if (error) {
     noRedis(error);
@@ -144,11 +144,11 @@ if (cluster.isPrimary) {
     process.exitCode = status;
     const left = kept.splice(0).concat(next ?? []);
     next = null;
-    // Node's cluster resets whoever still waits in its queue once the last of them is told, and it
+    // Node's cluster resets what still waits in its queue once the last of them is told, and it
     // shows nobody that queue.
     left.forEach((worker) => worker.leave());
     setTimeout(() => process.exit(), limit).unref();
-    // Who has not finished by then is killed: a worker that is stopped would not see the end.
+    // A worker that has not finished by then is killed: if it is stopped, it would not see the end.
     process.on('exit', () => left.forEach((worker) => worker.kill()));
   }
   // ANCHOR_END: end
@@ -172,8 +172,8 @@ if (cluster.isPrimary) {
           return;
         }
         if (lent && Object.values(cluster.workers).every((other) => other.isDead())) {
-          // Node closes the socket with its last worker, and has no other way to it. Whoever lends
-          // it starts a primary anew.
+          // Node closes the socket with its last worker, and has no other way to it.
+          // The service that lends it starts a primary anew.
           console.error('Error: LISTEN_FDS: Node has closed the socket that it was lent');
           return end(1);
         }
@@ -206,7 +206,7 @@ if (cluster.isPrimary) {
   process.on('SIGINT', () => {}).on('SIGTERM', () => {}).on('SIGHUP', () => {});
   process.on('disconnect', () => process.exit());
   cluster.worker.on('error', () => process.exit());
-  // A worker that Redis refuses is of no use. Where Redis is away, it may come back.
+  // A worker that Redis refuses is of no use. If Redis is only away, it may come back.
   await count('check').catch((error) => error instanceof ErrorReply && noRedis(error));
   // ANCHOR_END: worker
 
@@ -244,7 +244,7 @@ if (cluster.isPrimary) {
     response.write('<h1>Hello Cluster!</h1>');
     response.end(`<p>${process.pid}번 워커, ${visits}번째 방문</p>`);
   });
-  // Who keeps a connection and asks for nothing has a second: Node would close it at once.
+  // A kept connection on which nothing is asked has a second: Node would close it at once.
   const open = new Set();
   server.on('connection', (socket) => {
     open.add(socket);
@@ -252,7 +252,7 @@ if (cluster.isPrimary) {
   });
   const closeIdle = () => {
     http.Server.prototype.closeIdleConnections.call(server);
-    // Node does not count those who have not asked for anything yet.
+    // Node does not count connections on which nothing was asked yet.
     open.forEach((socket) => socket.bytesRead || socket.destroy());
   };
   server.closeIdleConnections = () => setTimeout(closeIdle, 1000);
@@ -261,7 +261,7 @@ if (cluster.isPrimary) {
 }
 
 // ANCHOR: visit
-// Counts one more visit in the session `id`. Says why where it cannot, once until it can again.
+// Counts one more visit in the session `id`. If it cannot, says why, once until it can again.
 async function visit(id) {
   try {
     const visits = await count(id);
@@ -277,7 +277,7 @@ async function visit(id) {
 }
 
 async function count(id, isFirst = true) {
-  // The sentinels are asked again after a second: it may lead to who was the master once.
+  // The sentinels are asked again after a second: it may lead to an old master.
   if (!redis || Date.now() - redis.since > 1_000) {
     redis = { since: Date.now(), master: findMaster(redis?.master) };
   }
@@ -289,8 +289,8 @@ async function count(id, isFirst = true) {
     const [visits] = await inTime(client.multi().incr(key).expire(key, seconds).exec());
     return visits;
   } catch (error) {
-    // Dead, silent or a replica by now: the next visit asks the sentinels. Who waits on this
-    // connection still has his time.
+    // Dead, silent or a replica by now: the next visit asks the sentinels. One that waits
+    // on this connection still has its time.
     redis = redis === mine ? null : redis;
     setTimeout(() => client?.destroy(), redisLimit).unref();
     if (isFirst && client && !client.isOpen) {
@@ -303,7 +303,7 @@ async function count(id, isFirst = true) {
 }
 
 // ANCHOR: master
-// The connection to the master: the one that is known, where that is still the master.
+// The connection to the master: the one that is known, if that is still the master.
 // `createSentinel` of npm's redis follows it by itself, but has no time limit, and tries again.
 async function findMaster(known) {
   const old = await known?.catch(() => null);
@@ -314,7 +314,7 @@ async function findMaster(known) {
     [host, port] = await Promise.any(redisUrls.map((url) => inTime(ask(url), limit)));
   } catch ({ errors }) {
     if (old?.isReady) {
-      // Where no sentinel answers, the one that is known will do.
+      // If no sentinel answers, the one that is known will do.
       return old;
     }
     throw errors.at(-1);
@@ -340,7 +340,7 @@ async function ask(url) {
   }
 }
 
-// It has the user and the password of the first sentinel, where that has any.
+// It has the user and the password of the first sentinel, if that has any.
 function loginOf(url) {
   const { username, password } = createClient({ url }).options;
   return { username, password };
@@ -348,7 +348,7 @@ function loginOf(url) {
 
 async function connectTo(options) {
   const socket = { ...options.socket, connectTimeout: redisLimit, reconnectStrategy: false };
-  // Without a listener an error would end the process. Who waits for an answer gets it, too.
+  // Without a listener an error would end the process. A visit that waits for it gets it, too.
   const client = createClient({ ...options, socket }).on('error', () => {});
   try {
     // A connection may be open, and nobody answers.
@@ -380,7 +380,7 @@ function addressOf(url) {
   }
 }
 
-// Names the setting, and the reason in the words of Redis, where they are Redis's.
+// Names the setting, and the reason in the words of Redis if it has given one.
 function trouble(error) {
   const { message, code } = error.replies?.find((reply) => reply instanceof Error) ?? error;
   return `Error: ${asked}: ${message || code}`;
