@@ -9,6 +9,8 @@ const SIGNALS = ['KILL', 'TERM', 'INT', 'HUP', 'STOP', 'CONT', 'TTIN', 'TTOU'];
 const PRIMARY = 33094;
 const PACE = 520; // of one thing after another, in ms
 const MOST = 9; // who has left and is still shown
+const EACH = 700; // of the cluster's time, in ms, from one of those who keep coming to the next
+const WAIT = 5; // so many may wait before nobody comes any more
 
 const isKorean = document.documentElement.lang === 'ko';
 const pick = (ko, en) => isKorean ? ko : en;
@@ -25,6 +27,7 @@ const WORDS = {
   once: pick('요청 보내기', 'Send a request'),
   half: pick('요청 절반 보내기', 'Send half a request'),
   keep: pick('요청하고 연결 유지', 'Ask and keep the connection'),
+  flow: pick('계속 요청하기', 'Keep asking'),
   visitor: pick('방문자', 'Visitor'),
   signal: pick('신호', 'Signal'),
   program: pick('디스크의 프로그램', 'Program on the disk'),
@@ -177,7 +180,7 @@ const STYLE = `
 button, select { font: inherit; color: inherit; background: var(--bg); border: 1px solid; border-radius: 4px; min-height: 1.75em }
 button { cursor: pointer }
 .show { border-width: 2px; border-color: var(--links); padding-inline: .6em }
-.show[aria-pressed=true] { background: color-mix(in srgb, var(--links) 25%, var(--bg)) }
+[aria-pressed=true] { background: color-mix(in srgb, var(--links) 25%, var(--bg)) }
 small { font-size: .875em }
 .said { min-height: 4.6em; margin: .5em 0; line-height: 1.5 }
 .said b { display: block }
@@ -235,6 +238,8 @@ customElements.define('cluster-live', class extends HTMLElement {
   plays = true;
   script = [];
   at = 0; // in the script
+  flows = false; // whether somebody keeps asking
+  came = 0;
   dots = new Map();
 
   connectedCallback() {
@@ -252,14 +257,14 @@ customElements.define('cluster-live', class extends HTMLElement {
 <div class="row">${button('back')}${button('pause')}${button('one')}${button('again')}${
       select('step', NAMES.map((name, index) => [index + 5, name]))}<span class="clock"></span></div>
 <div class="board">
-<div class="net"><small>${WORDS.clients}</small><div class="dots"></div></div>
+<div class="net"><small></small><div class="dots"></div></div>
 <div class="port"><span></span><small>${WORDS.backlog}</small><div class="dots"></div></div>
 <div class="box primary"><div class="head"><span></span><button name="kill">kill</button></div><b></b><div class="places"><div><small>${
       WORDS.queue}</small><div class="dots"></div></div><div><small>${WORDS.copies}</small><div class="dots"></div></div></div><i></i></div>
 <div class="lanes"></div>
 <div class="box redis"><b></b></div>
 </div>
-<div class="row">${button('once')}${button('half')}${button('keep')}${select('visitor', own(['A', 'B']))}</div>
+<div class="row">${button('once')}${button('half')}${button('keep')}${button('flow')}${select('visitor', own(['A', 'B']))}</div>
 <div class="row">${select('signal', own(SIGNALS))}${button('Ctrl-C')}${
       select('program', [['v1', 'v1'], ['v2', 'v2'], ['exit', 'exit(3)'], ['nothing', WORDS.nothing]])}${
       select('redis', ['up', 'gone', 'refuses'].map(is => [is, WORDS[is]]))}</div>
@@ -273,6 +278,7 @@ customElements.define('cluster-live', class extends HTMLElement {
         this.control('step').value = step;
         this.start();
         this.playing = value;
+        this.flows = false;
         this.script = acts;
         this.plays = true;
       },
@@ -287,6 +293,10 @@ customElements.define('cluster-live', class extends HTMLElement {
       once: () => this.act('ask', 'once', visitor()),
       half: () => this.act('ask', 'half', visitor()),
       keep: () => this.act('ask', 'keep', visitor()),
+      flow: () => {
+        this.flows = !this.flows;
+        this.plays ||= this.flows;
+      },
       kill: ({ value }) => this.act('signal', this.control('signal').value, Number(value)),
       'Ctrl-C': () => this.act('interrupt'),
       program: ({ value }) => this.act('install', value),
@@ -373,6 +383,17 @@ customElements.define('cluster-live', class extends HTMLElement {
     }
   }
 
+  // The next of those who keep coming, A and B in turn, where visitors have names.
+  comes() {
+    const { model } = this;
+    const { now, clients } = model.state;
+    this.came = Math.min(this.came, now); // it may have been taken back
+    const waiting = clients.filter(client => client.kind === 'once' && !client.result).length;
+    if (!this.flows || model.quiet() === 0 || now < this.came + EACH || waiting >= WAIT) return;
+    this.came = now;
+    this.act('ask', 'once', model.from(13) ? 'AB'[clients.length % 2] : '');
+  }
+
   // Lets what is due happen, or the time pass that has passed; and shows what came of it.
   tick() {
     clearTimeout(this.timer);
@@ -383,6 +404,7 @@ customElements.define('cluster-live', class extends HTMLElement {
     const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
     let next = Infinity;
     if (this.plays) {
+      this.comes();
       const quiet = model.quiet();
       const scripted = this.at < this.script.length;
       if (quiet > 0 && model.state.now < this.until) {
@@ -393,13 +415,13 @@ customElements.define('cluster-live', class extends HTMLElement {
           const isSaid = quiet > 0 && this.script[this.at][0] === 'say';
           this.one();
           const { backlog, queue } = model.state;
-          const many = backlog.length + queue.length > 2 || this.script[this.at]?.[0] === 'ask' && this.script[this.at - 1]?.[0] === 'ask';
+          const many = this.flows || backlog.length + queue.length > 2 || this.script[this.at]?.[0] === 'ask' && this.script[this.at - 1]?.[0] === 'ask';
           this.due = now + (isSaid ? 1600 : many ? PACE / 2.5 : PACE);
         }
         next = this.due - now;
       } else {
         model.state.now += Math.min(passed, quiet);
-        next = quiet === Infinity ? quiet : Math.min(this.seen().length ? calm ? 250 : 40 : 1000, quiet);
+        next = this.flows ? 40 : quiet === Infinity ? quiet : Math.min(this.seen().length ? calm ? 250 : 40 : 1000, quiet);
       }
     }
     this.show(calm);
@@ -498,6 +520,10 @@ customElements.define('cluster-live', class extends HTMLElement {
       worker: client => lane(client)?.querySelector('.work .dots'),
       client: () => net,
     };
+    const answers = state.clients.flatMap(client => client.answers);
+    const pages = answers.filter(({ status }) => status === 200).length;
+    const none = state.clients.filter(({ result }) => /lost|refused/.test(result)).length;
+    this.find('.net small').textContent = `${WORDS.clients} ✓ ${pages} ✗ ${answers.length - pages + none}`;
     const left = state.clients.filter(client => client.result).slice(-MOST);
     const present = state.clients.filter(client => !client.result || left.includes(client));
     const order = [...state.backlog, ...state.queue];
@@ -544,6 +570,8 @@ customElements.define('cluster-live', class extends HTMLElement {
     if (caption.textContent !== this.caption) caption.textContent = this.caption;
     if (words.textContent !== this.words) words.textContent = this.words;
     for (const button of root.querySelectorAll('.show')) button.setAttribute('aria-pressed', button.value === this.playing);
+    this.control('flow').setAttribute('aria-pressed', this.flows);
+    this.find('.said').ariaLive = this.flows ? 'off' : 'polite';
     this.control('pause').textContent = this.plays ? WORDS.pause : WORDS.play;
     this.control('back').setAttribute('aria-disabled', !this.past.length);
     root.querySelector('[name=Ctrl-C]').setAttribute('aria-disabled', over);

@@ -258,12 +258,13 @@ fn a_connection_travels_unless_the_reader_wants_no_motion() {
     let browser = Browser::start();
     for reduced_motion in [false, true] {
         open(&browser, &View { reduced_motion, ..View::wide("en/06_handoff.html") });
-        browser.js(
-            "press('once'); for (let at = 0; at < 8; at++) { fakeNow += 100; el.tick(); } return null",
+        // In one call: a moment later it may have arrived.
+        let moving = browser.js(
+            "press('once'); for (let at = 0; at < 8; at++) { fakeNow += 100; el.tick(); }
+             return find('.dot').getAnimations().length > 0",
             json!([]),
         );
-        let moving = browser.holds("find('.dot').getAnimations().length > 0");
-        assert_eq!(moving, !reduced_motion, "reduced motion: {reduced_motion}");
+        assert_eq!(moving, json!(!reduced_motion), "reduced motion: {reduced_motion}");
     }
 }
 
@@ -329,4 +330,46 @@ fn a_phone_of_320_pixels_shows_all_of_it_and_every_theme_can_be_read() {
             assert_eq!(small, "", "{page}: too small for a finger");
         }
     }
+}
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn who_keeps_asking_sees_what_a_reload_and_what_a_kill_cost() {
+    let browser = Browser::start();
+    let tally = || browser.text("find('.net small').textContent");
+    // Ten seconds of the reader's time.
+    let ten_seconds =
+        || browser.js("for (let at = 0; at < 250; at++) { fakeNow += 40; el.tick(); }", json!([]));
+    open(&browser, &View::wide("en/12_reload.html"));
+    assert_eq!(tally(), "clients ✓ 0 ✗ 0");
+    browser.js("press('flow')", json!([]));
+    ten_seconds();
+    browser.js("choose('signal', 'HUP'); press('kill', 33094)", json!([]));
+    ten_seconds();
+    ten_seconds();
+    let workers = "el.model.state.places.filter(place => place.is === 'running').map(it => it.pid)";
+    let old =
+        browser.holds("el.model.state.workers.slice(0, 2).every(worker => worker.is === 'gone')");
+    assert!(
+        old,
+        "both workers should have been replaced: {}",
+        browser.js(&format!("return {workers}"), json!([]))
+    );
+    let answered = tally();
+    let (pages, none) = answered.strip_prefix("clients ✓ ").unwrap().split_once(" ✗ ").unwrap();
+    assert!(pages.parse::<usize>().unwrap() > 10, "somebody should ask all the time: {answered}");
+    assert_eq!(none, "0", "and nobody be lost in a reload: {answered}");
+
+    browser.js("press('flow')", json!([]));
+    ten_seconds();
+    let after = tally();
+    ten_seconds();
+    assert_eq!(tally(), after, "pressed once more, nobody asks any more");
+
+    // The primary ends: who asks then is refused.
+    browser.js("choose('signal', 'KILL'); press('kill', 33094); press('flow')", json!([]));
+    ten_seconds();
+    let refused = tally();
+    assert!(!refused.ends_with("✗ 0"), "and who is refused is counted: {refused}");
+    assert_eq!(browser.errors(), Vec::<String>::new());
 }
