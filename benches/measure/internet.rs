@@ -284,13 +284,13 @@ impl Site<'_> {
                 format!("{} kB", plain(ANSWER_KILOBYTES)),
             ),
             (
-                "내 페이지 하나가 프로세서를 쓰는 시간",
+                "내 페이지 하나가 코어를 쓰는 시간",
                 "time that a page of your own takes of a processor",
                 format!("{}ms", plain(PAGE_SECONDS * 1e3)),
                 format!("{} ms", plain(PAGE_SECONDS * 1e3)),
             ),
             (
-                "호스트 하나의 프로세서",
+                "호스트 하나의 코어",
                 "processors of a host",
                 format!("{PROCESSORS}개"),
                 PROCESSORS.to_string(),
@@ -405,7 +405,7 @@ impl Site<'_> {
             ],
             [
                 self.say("호스트 하나의 초당 요청", "requests a second of a host"),
-                self.say("프로세서 ÷ 페이지의 시간(초)", "processors ÷ seconds of a page"),
+                self.say("코어 ÷ 페이지의 시간(초)", "processors ÷ seconds of a page"),
                 format!("{PROCESSORS} ÷ {} = {}", plain(PAGE_SECONDS), round(host())),
             ],
             [
@@ -451,7 +451,7 @@ impl Site<'_> {
             (
                 self.say("워커 하나, 내 페이지: 요청", "one worker, a page of your own: requests"),
                 requests(computed(format!("1 ÷ {}", plain(PAGE_SECONDS)), 1.0 / PAGE_SECONDS)),
-                self.say("프로세서마다 워커 하나", "a worker for each processor"),
+                self.say("코어마다 워커 하나", "a worker for each processor"),
             ),
             (
                 self.say("호스트 하나, 내 페이지: 요청", "one host, a page of your own: requests"),
@@ -798,7 +798,7 @@ impl Site<'_> {
                 format!("1 ÷ {page} × {full}"),
                 Some(FULL / PAGE_SECONDS),
                 self.say(
-                    "워커가 죽으면 세션도 사라짐. 나머지 프로세서는 쓰이지 않음",
+                    "워커가 죽으면 세션도 사라짐. 나머지 코어는 쓰이지 않음",
                     "the sessions die with the worker; the other processors are idle",
                 ),
             ),
