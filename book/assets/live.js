@@ -9,7 +9,7 @@ const SIGNALS = ['KILL', 'TERM', 'INT', 'HUP', 'STOP', 'CONT', 'TTIN', 'TTOU'];
 const PRIMARY = 33094;
 const PACE = 520; // of one thing after another, in ms
 const MOST = 9; // who has left and is still shown
-const EACH = 700; // of the cluster's time, in ms, from one of those who keep coming to the next
+const EACH = 400; // of the cluster's time, in ms, from one of those who keep coming to the next
 const WAIT = 5; // so many may wait before nobody comes any more
 
 const isKorean = document.documentElement.lang === 'ko';
@@ -415,8 +415,8 @@ customElements.define('cluster-live', class extends HTMLElement {
           const isSaid = quiet > 0 && this.script[this.at][0] === 'say';
           this.one();
           const { backlog, queue } = model.state;
-          const many = this.flows || backlog.length + queue.length > 2 || this.script[this.at]?.[0] === 'ask' && this.script[this.at - 1]?.[0] === 'ask';
-          this.due = now + (isSaid ? 1600 : many ? PACE / 2.5 : PACE);
+          const many = backlog.length + queue.length > 2 || this.script[this.at]?.[0] === 'ask' && this.script[this.at - 1]?.[0] === 'ask';
+          this.due = now + (isSaid ? 1600 : this.flows ? PACE / 5 : many ? PACE / 2.5 : PACE);
         }
         next = this.due - now;
       } else {
