@@ -88,19 +88,20 @@ const WORDS = {
   ended: pick('%번 워커가 종료되었습니다:', 'Worker % has ended:'),
   over: pick('모두 종료되었습니다. echo $?: %', 'All have ended. echo $?: %'),
 };
+const LIT = 'color-mix(in srgb, var(--links) 40%, var(--bg))';
 const STYLE = `
 :host { display: block; margin: 2rem 0; padding: 1rem; border: 1px solid var(--icons) }
 div { display: flex; flex-wrap: wrap; gap: .5em; align-items: center }
-button, select { font: inherit; color: inherit; background: var(--bg); border: 1px solid; border-radius: 4px }
-.tree { display: grid; grid-template-columns: repeat(3, 1fr); gap: 1em .5em; margin: 1em 0; isolation: isolate }
-.tree div { justify-content: center; border: 2px solid; background: var(--quote-bg); position: relative; padding: .5em 0; text-align: center }
+button, select { font: inherit; color: inherit; background: var(--bg); border: 1px solid; border-radius: 4px; min-height: 1.75em }
+.tree { font: .9375em var(--mono-font); display: grid; grid-template-columns: repeat(3, 1fr); gap: 1em .5em; margin: 1em 0; isolation: isolate }
+.tree div { justify-content: center; border: 1.5px solid; border-radius: 6px; background: var(--quote-bg); position: relative; padding: .5em 0; text-align: center }
 .tree :first-child, .tree :last-child { grid-column: 1 / 4 }
 .worker::before { content: ''; position: absolute; inset: -1em 50%; border-left: 2px solid; z-index: -1 }
 .tree .gone { border-style: dashed; background: var(--bg) }
 [aria-disabled=true] { opacity: .5; text-decoration: line-through }
 b { flex: 1 0 100% }
 .worker b { min-height: 1.5em }
-i { position: absolute; bottom: 0; left: 0; border-top: .4em solid }
+i { position: absolute; bottom: 0; left: 0; border-top: .3em solid var(--links) }
 pre { height: 12em; overflow: auto; padding: .5em; font: .875em var(--mono-font); background: var(--quote-bg) }
 slot { display: none }
 @media print {
@@ -178,6 +179,11 @@ customElements.define('cluster-stage', class extends HTMLElement {
     boxes[4].className = over ? 'gone' : '';
     boxes[4].textContent = over ? ':8086 CLOSED' : ':8086 LISTEN';
     const events = cluster.events.splice(0);
+    const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
+    for (const [name, pid] of calm ? [] : events) {
+      const at = cluster.workers.findIndex(worker => worker.pid === pid) + 1;
+      if (name === 'answered') boxes[at].animate({ backgroundColor: [LIT, 'var(--quote-bg)'] }, 700);
+    }
     if (events.length) {
       root.querySelector('p').textContent = events.map(([name, value, how]) =>
         WORDS[name].replace('%', value) + (how ? ` ${how}.` : '')).join(' ');
@@ -186,7 +192,7 @@ customElements.define('cluster-stage', class extends HTMLElement {
       console.scrollTop = console.scrollHeight;
     }
     clearTimeout(this.timer);
-    const pause = matchMedia('(prefers-reduced-motion: reduce)').matches ? 250 : 50;
+    const pause = calm ? 250 : 50;
     if (cluster.workers.some(worker => worker.clock)) this.timer = setTimeout(() => this.tick(), pause);
   }
 });

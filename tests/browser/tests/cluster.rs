@@ -511,6 +511,24 @@ const BOXES: &str = "return [...el.shadowRoot.querySelectorAll('.tree > div')].s
 
 #[test]
 #[ignore = "needs mdbook, chromium and chromedriver"]
+fn the_worker_that_answers_lights_up_unless_the_reader_wants_no_motion() {
+    let browser = Browser::start();
+    for reduced_motion in [false, true] {
+        browser.open(&View { reduced_motion, ..View::wide("en/00_fork.html") });
+        // In one call: a moment later it is over.
+        let lit = browser.js(
+            "const { shadowRoot } = document.querySelector('cluster-stage');
+             shadowRoot.querySelector('[name=curl]').click();
+             return shadowRoot.getAnimations().map(({ effect }) => effect.target.textContent)",
+            json!([]),
+        );
+        let expected = if reduced_motion { json!([]) } else { json!(["worker 33095kill✓ 1"]) };
+        assert_eq!(lit, expected, "reduced motion: {reduced_motion}");
+    }
+}
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
 fn a_clock_stops_with_its_worker_with_the_cluster_and_with_the_element() {
     let browser = Browser::start();
     let click = |name: &str, at: usize| {
@@ -684,7 +702,7 @@ fn a_phone_of_320_pixels_shows_all_of_it() {
 #[test]
 fn it_is_one_small_file_that_needs_no_other() {
     let source = fs::read_to_string(project().join("book/assets/cluster.js")).unwrap();
-    assert!(source.len() < 9_000, "cluster.js has {} bytes", source.len());
+    assert!(source.len() < 9_200, "cluster.js has {} bytes", source.len());
     for word in ["import ", "import(", "require(", "fetch(", "http:", "https:", "eval("] {
         assert!(!source.contains(word), "cluster.js should stand alone, but has `{word}`");
     }
