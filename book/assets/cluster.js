@@ -171,7 +171,8 @@ customElements.define('cluster-stage', class extends HTMLElement {
       name.textContent = `${kind} ${pid}`;
       kill.value = pid;
       kill.setAttribute('aria-disabled', Boolean(end));
-      kill.setAttribute('aria-label', `kill -${root.querySelector('[name=signal]').value} ${pid}`);
+      kill.textContent = root.querySelector('[name=signal]').value;
+      kill.setAttribute('aria-label', `kill -${kill.textContent} ${pid}`);
       state.textContent = end || (clock ? (clock / 1000).toFixed(1) + ' s' : served ? '✓ ' + served : '');
       bar.style.width = `${clock ? clock / 10 : 0}%`;
     });

@@ -9,16 +9,16 @@ const SIGNALS = ['KILL', 'TERM', 'INT', 'HUP', 'STOP', 'CONT', 'TTIN', 'TTOU'];
 const PRIMARY = 33094;
 const PACE = 520; // of one thing after another, in ms
 const MOST = 9; // who has left and is still shown
-const EACH = 400; // of the cluster's time, in ms, from one of those who keep coming to the next
-const WAIT = 5; // so many may wait before nobody comes any more
+const EACH = 400; // ms of the cluster's time between those who keep coming
+const AT_ONCE = 3; // of them
 
 const isKorean = document.documentElement.lang === 'ko';
 const pick = (ko, en) => isKorean ? ko : en;
 const WORDS = {
   show: pick('보여 주기', 'Show me'),
   step: pick('단계', 'Step'),
-  legend: pick('○ 한 번 요청, ◖ 절반만 온 요청, □ 유지하는 연결. ✓ 응답, ✗ 응답 없음, ⊘ 거부, · 닫힘.',
-    '○ asks once, ◖ half a request, □ a kept connection. ✓ answered, ✗ not answered, ⊘ refused, · closed.'),
+  legend: pick('○ 한 번 요청, ◖ 절반만 온 요청, □ 유지하는 연결, 파선은 가는 중, 점선은 사본. ✓ 응답, ✗ 응답 없음, ⊘ 거부, · 닫힘. +↑ 받음, f↓ 마치라는 말.',
+    '○ asks once, ◖ half a request, □ a kept connection; dashed: on its way, dotted: a copy. ✓ answered, ✗ not answered, ⊘ refused, · closed. +↑ taken, f↓ to finish.'),
   back: pick('뒤로', 'Back'),
   pause: pick('일시 정지', 'Pause'),
   play: pick('계속', 'Go on'),
@@ -52,7 +52,7 @@ const SAID = {
   refused: pick('%1번 연결이 거부되었습니다.', 'Connection %1 is refused.'),
   rest: pick('%1번 연결에서 나머지 절반이 왔습니다.', 'The other half comes on connection %1.'),
   again: pick('%1번 연결로 다시 요청합니다.', 'Connection %1 asks again.'),
-  signal: pick('kill -%1 %2', 'kill -%1 %2'),
+  signal: 'kill -%1 %2.',
   interrupt: pick('Ctrl-C: 모두 SIGINT를 받습니다.', 'Ctrl-C: all get SIGINT.'),
   installed: pick('이제 디스크의 프로그램은 %1입니다.', 'The program on the disk is %1 now.'),
   redis: pick('레디스: %1.', 'Redis: %1.'),
@@ -71,7 +71,7 @@ const SAID = {
   back: pick('%1번 연결이 대기열로 돌아갔습니다.', 'Connection %1 is back in the queue.'),
   pauses: pick('다음 워커는 %1초 뒤에 뜹니다.', 'The next worker comes after %1 s.'),
   heard: pick('마스터 프로세스가 SIG%1을 처리했습니다.', 'The primary has handled SIG%1.'),
-  wants: pick('워커는 이제 %1개여야 합니다.', 'There are to be %1 workers now.'),
+  wants: pick('필요한 워커: %1개.', 'Workers wanted: %1.'),
   reloads: pick('리로드: 지금 있는 워커를 모두 하나씩 바꿉니다.', 'Reload: all workers of now give way, one by one.'),
   off: pick('리로드를 취소했습니다.', 'The reload is called off.'),
   closed: pick('리스닝 소켓을 닫았습니다.', 'The listening socket is closed.'),
@@ -94,21 +94,24 @@ const nine = [
 ];
 const half = [say('1번 연결이 요청을 절반만 보냅니다.', 'Connection 1 sends half of its request.'), ask('half')];
 const kept = [say('1번 연결은 응답을 받고 열려 있습니다.', 'Connection 1 is answered, and stays open.'), ask('keep')];
+const late = [wait(300), say('0.3초 뒤에 다시 요청합니다.', 'It asks again 0.3 seconds later.'), ['again', 1]];
 const ended = [say('TERM이 옵니다.', 'TERM comes.'), kill('TERM')];
 const backlog = [
   say('마스터 프로세스를 멈추고, 여섯이 요청합니다. 모두 백로그에 있습니다.', 'The primary is stopped, and six ask. All are in the backlog.'),
   kill('STOP'), ...times(6, ask()),
   say('TERM을 보내고, 다시 움직이게 합니다.', 'It is sent TERM, and then goes on.'), kill('TERM'), kill('CONT'),
 ];
+const broken = ['뜨지 못하는 프로그램', 'A program that cannot start'];
 const fails = [
   say('이제 디스크의 프로그램은 뜨자마자 종료합니다.', 'From now on the program on the disk ends at once.'), ['install', 'exit'],
 ];
+const more = [say('TTIN을 보냅니다.', 'TTIN is sent.'), kill('TTIN')];
 const visits = [say('방문자 A가 네 번 옵니다.', 'Visitor A comes four times.'), ...times(4, ask('once', 'A'))];
 const SHOWS = {
   5: [[5, '멈춘 워커', 'A stopped worker', [
     say('워커 둘을 멈춥니다.', 'Two workers are stopped.'), kill('STOP', 33095), kill('STOP', 33096),
-    say('그래도 기다리는 클라이언트는 없습니다. 깨어 있는 워커가 수락합니다.', 'And yet nobody waits: the one that is awake accepts.'),
     ...times(4, ask()),
+    say('그래도 아무도 기다리지 않았습니다. 깨어 있는 워커가 수락합니다.', 'And yet nobody waited: the one that is awake accepts.'),
     say('연결을 열어 두면 모두 한 워커에 몰립니다.', 'Connections that are kept are all with that one.'), ...times(4, ask('keep')),
   ]], [5, '고르지 않은 몫', 'Uneven shares', [...nine,
     say('워커마다 몇 개인지 보세요. 세는 프로세스가 없습니다.', 'See how many each worker has. Nobody counts.'),
@@ -122,37 +125,35 @@ const SHOWS = {
       say('그 워커를 죽입니다.', 'That worker is killed.'), kill('KILL', 33095),
       say('잃은 연결이 없습니다. 사본이 다른 워커에게 갔습니다.', 'Nothing is lost: the copy went to another worker.'),
     ]]],
-  7: [[6, '뜨지 못하는 프로그램', 'A program that cannot start', [...fails, kill('KILL', 33095), wait(30),
+  7: [[6, ...broken, [...fails, kill('KILL', 33095), wait(30),
     say('기다리지 않고 바로 다시 띄웁니다. 끝이 없습니다.', 'It is started again without a pause, and without an end.'), ['halt']]],
-  [7, '뜨지 못하는 프로그램', 'A program that cannot start', [...fails, kill('KILL', 33095), wait(1500),
+  [7, ...broken, [...fails, kill('KILL', 33095), wait(1500),
     say('기다리는 시간이 매번 길어지고, 네 번째에 포기합니다.', 'Each pause is longer, and the fourth failure is the last.')]]],
   8: [[7, '절반만 온 요청', 'Half a request', [...half, ...ended, say('요청을 잃었습니다.', 'The request is lost.')]],
     [8, '절반만 온 요청', 'Half a request', [...half, ...ended,
       say('새 클라이언트는 거부됩니다.', 'Nobody new is let in.'), ask(),
       say('나머지 절반이 옵니다.', 'The other half comes.'), ['rest', 1],
       say('응답했고, 그다음에 종료했습니다. 상태는 0입니다.', 'It was answered first. The status is 0.')]]],
-  9: [[8, '유지한 연결', 'A kept connection', [...kept, ...ended, wait(300),
-    say('0.3초 뒤에 다시 요청합니다.', 'It asks again 0.3 seconds later.'), ['again', 1],
+  9: [[8, '유지한 연결', 'A kept connection', [...kept, ...ended, ...late,
     say('연결은 말없이 닫혔고, 새 연결은 거부됩니다.', 'It was closed without a word, and a new one is refused.')]],
-  [9, '유지한 연결', 'A kept connection', [...kept, ...ended, wait(300),
-    say('0.3초 뒤에 다시 요청합니다.', 'It asks again 0.3 seconds later.'), ['again', 1],
+  [9, '유지한 연결', 'A kept connection', [...kept, ...ended, ...late,
     say('응답에 Connection: close가 있습니다. 아무것도 잃지 않았습니다.', 'The answer says Connection: close. Nothing is lost.')]]],
   10: [[9, '백로그의 여섯', 'Six in the backlog', [...backlog, say('둘은 응답을 받고, 넷은 받지 못했습니다.', 'Two are answered, four are cut off.')]],
     [10, '백로그의 여섯', 'Six in the backlog', [...backlog,
       say('여섯 모두 응답을 받았고, 워커는 그다음에 f를 받았습니다.', 'All six are answered; only then the workers were told.')]]],
   11: [[10, '워커 하나 더', 'One worker more', [
-    say('TTIN을 보냅니다.', 'TTIN is sent.'), kill('TTIN'), ask(), ask(),
+    ...more, ask(), ask(),
     say('이 단계에서 TTIN은 마스터 프로세스를 멈춥니다. 요청은 백로그에서 기다립니다.',
       'In this step TTIN stops the primary. Who asks waits in the backlog.')]],
   [11, '워커 하나 더', 'One worker more', [
-    say('TTIN을 보냅니다.', 'TTIN is sent.'), kill('TTIN'),
+    ...more,
     say('워커가 하나 늘었습니다. 가장 오래된 워커가 요청 하나를 처리하는 중에 TTOU를 보냅니다.',
       'One more. Now TTOU, while the oldest worker has a request.'),
     ask('half'), kill('TTOU'), ask(), ask(),
     say('새 연결은 받지 않고, 하던 요청을 마칩니다.', 'It gets nothing new, and finishes what it has.'), ['rest', 1]]]],
-  12: [[11, '나쁜 프로그램', 'A bad program', [...fails, say('새 워커를 하나 띄웁니다.', 'One more worker is started.'), kill('TTIN'), wait(1500),
+  12: [[11, ...broken, [...fails, say('새 워커를 하나 띄웁니다.', 'One more worker is started.'), kill('TTIN'), wait(1500),
     say('멀쩡하던 두 워커까지 모두 사라졌습니다.', 'And the two good workers are gone as well.')]],
-  [12, '나쁜 프로그램', 'A bad program', [...fails, say('리로드합니다.', 'It is reloaded.'), kill('HUP'), wait(300),
+  [12, ...broken, [...fails, say('리로드합니다.', 'It is reloaded.'), kill('HUP'), wait(300),
     say('리로드는 취소되고, 옛 워커가 계속 응답합니다.', 'The reload is called off, and the old workers go on.'), ask(), ask()]],
   [12, '리로드', 'A reload', [...kept, ['install', 'v2'], kill('HUP'),
     say('하나 늘리고 하나 줄입니다. 유지한 연결에는 1초가 있습니다.', 'One more, then one fewer. The kept connection has a second.'),
@@ -259,7 +260,7 @@ customElements.define('cluster-live', class extends HTMLElement {
 <div class="board">
 <div class="net"><small></small><div class="dots"></div></div>
 <div class="port"><span></span><small>${WORDS.backlog}</small><div class="dots"></div></div>
-<div class="box primary"><div class="head"><span></span><button name="kill">kill</button></div><b></b><div class="places"><div><small>${
+<div class="box primary"><div class="head"><span></span><button name="kill"></button></div><b></b><div class="places"><div><small>${
       WORDS.queue}</small><div class="dots"></div></div><div><small>${WORDS.copies}</small><div class="dots"></div></div></div><i></i></div>
 <div class="lanes"></div>
 <div class="box redis"><b></b></div>
@@ -268,6 +269,7 @@ customElements.define('cluster-live', class extends HTMLElement {
 <div class="row">${select('signal', own(SIGNALS))}${button('Ctrl-C')}${
       select('program', [['v1', 'v1'], ['v2', 'v2'], ['exit', 'exit(3)'], ['nothing', WORDS.nothing]])}${
       select('redis', ['up', 'gone', 'refuses'].map(is => [is, WORDS[is]]))}</div>
+<small>${WORDS.legend}</small>
 <pre tabindex="0" role="group" lang="ko" translate="no" aria-label="stdout, stderr"></pre></div><slot></slot>`;
     this.find = css => root.querySelector(css);
     this.control = name => root.querySelector(`[name=${name}]`);
@@ -309,8 +311,9 @@ customElements.define('cluster-live', class extends HTMLElement {
     const does = event => {
       const control = event.target.closest('[name]');
       if (!control || control.matches('select') !== (event.type === 'change')) return;
+      const { value } = control; // before it is shown anew
       this.tick();
-      actions[control.name]?.(control);
+      actions[control.name]?.({ value });
       this.tick();
     };
     for (const type of ['click', 'change']) root.addEventListener(type, does);
@@ -332,7 +335,7 @@ customElements.define('cluster-live', class extends HTMLElement {
     this.model = new LiveCluster(step, { workers, maxFailures, pid: PRIMARY });
     this.model.settle();
     this.model.events = [];
-    Object.assign(this, { past: [], script: [], at: 0, until: 0, due: 0, caption: '', words: WORDS.legend, playing: '' });
+    Object.assign(this, { past: [], script: [], at: 0, until: 0, due: 0, caption: '', words: '', playing: '' });
     for (const dot of this.dots.values()) dot.remove();
     this.dots.clear();
     this.find('.lanes').textContent = '';
@@ -383,15 +386,16 @@ customElements.define('cluster-live', class extends HTMLElement {
     }
   }
 
-  // The next of those who keep coming, A and B in turn, where visitors have names.
+  // The next of those who keep coming.
   comes() {
     const { model } = this;
     const { now, clients } = model.state;
     this.came = Math.min(this.came, now); // it may have been taken back
     const waiting = clients.filter(client => client.kind === 'once' && !client.result).length;
-    if (!this.flows || model.quiet() === 0 || now < this.came + EACH || waiting >= WAIT) return;
+    if (!this.flows || model.quiet() === 0 || now < this.came + EACH || waiting > AT_ONCE) return;
     this.came = now;
-    this.act('ask', 'once', model.from(13) ? 'AB'[clients.length % 2] : '');
+    if (model.from(13)) this.act('ask', 'once', 'AAB'[clients.length % 3]);
+    else for (let n = 0; n < AT_ONCE; n++) this.act('ask');
   }
 
   // Lets what is due happen, or the time pass that has passed; and shows what came of it.
@@ -452,7 +456,8 @@ customElements.define('cluster-live', class extends HTMLElement {
       const button = box.querySelector('button');
       button.value = process.pid;
       button.setAttribute('aria-disabled', !model.lives(process));
-      button.setAttribute('aria-label', `kill -${this.control('signal').value} ${process.pid}`);
+      button.textContent = this.control('signal').value;
+      button.setAttribute('aria-label', `kill -${button.textContent} ${process.pid}`);
       box.querySelector('span').textContent = name;
       box.querySelector('b').textContent = text;
       box.classList.toggle('gone', !model.lives(process));
@@ -489,7 +494,7 @@ customElements.define('cluster-live', class extends HTMLElement {
         lane = document.createElement('div');
         lane.className = 'lane';
         lane.dataset.place = place.id;
-        lane.innerHTML = '<div class="channel"><div class="dots"></div><small class="note"></small></div><div class="box work"><div class="head"><span></span><button name="kill">kill</button></div><b></b><div class="dots"></div><small></small><i></i></div>';
+        lane.innerHTML = '<div class="channel"><div class="dots"></div><small class="note"></small></div><div class="box work"><div class="head"><span></span><button name="kill"></button></div><b></b><div class="dots"></div><small></small><i></i></div>';
         lanes.append(lane);
       }
       const worker = model.worker(place.pid);
@@ -543,7 +548,8 @@ customElements.define('cluster-live', class extends HTMLElement {
         }
         const where = isCopy ? copies : places[client.where](client);
         const answer = client.answers.at(-1);
-        const mark = { answered: '✓', closed: '·', lost: '✗', refused: '⊘' }[client.result] ?? (client.waits ? '' : '✓');
+        const bad = answer && answer.status !== 200;
+        const mark = { answered: bad ? '✗' : '✓', closed: '·', lost: '✗', refused: '⊘' }[client.result] ?? (client.waits ? '' : bad ? '✗' : '✓');
         const said = answer && !client.waits ? answer.count ?? (answer.status === 200 ? '' : answer.status) : '';
         dot.className = `dot ${client.kind} ${client.visitor} ${isCopy ? 'copy' : client.result || client.where}`;
         dot.textContent = (client.visitor || client.id) + (isCopy ? '' : mark + said);
@@ -612,7 +618,8 @@ customElements.define('cluster-live', class extends HTMLElement {
 
   sentence([name, first, second]) {
     const word = value => WORDS[value] ?? (value === 'exit' ? 'exit(3)' : value);
-    let text = SAID[name].replace('%1', name === 'redis' || name === 'installed' ? word(first) : first).replace('%2', second);
+    const { visitor } = /^(connec|ref|aga|acc|sent|tak|conf|ans|back)/.test(name) && this.model.client(first) || {};
+    let text = SAID[name].replace('%1', (name === 'redis' || name === 'installed' ? word(first) : first) + (visitor ? `(${visitor})` : '')).replace('%2', second);
     if (name === 'answered') {
       const { answers } = this.model.client(first);
       const { status, count, last } = answers.at(-1);

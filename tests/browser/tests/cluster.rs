@@ -522,7 +522,7 @@ fn the_worker_that_answers_lights_up_unless_the_reader_wants_no_motion() {
              return shadowRoot.getAnimations().map(({ effect }) => effect.target.textContent)",
             json!([]),
         );
-        let expected = if reduced_motion { json!([]) } else { json!(["worker 33095kill✓ 1"]) };
+        let expected = if reduced_motion { json!([]) } else { json!(["worker 33095KILL✓ 1"]) };
         assert_eq!(lit, expected, "reduced motion: {reduced_motion}");
     }
 }

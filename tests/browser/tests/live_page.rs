@@ -373,3 +373,33 @@ fn who_keeps_asking_sees_what_a_reload_and_what_a_kill_cost() {
     assert!(!refused.ends_with("✗ 0"), "and who is refused is counted: {refused}");
     assert_eq!(browser.errors(), Vec::<String>::new());
 }
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn what_a_reader_chooses_by_hand_is_so() {
+    let browser = Browser::start();
+    open(&browser, &View::wide("en/12_reload.html"));
+    browser.js("choose('program', 'exit'); choose('signal', 'HUP'); press('kill', 33094); playOn(); return null", json!([]));
+    let console = browser.text("find('pre').textContent");
+    assert!(
+        console.contains("reload called off"),
+        "the program on the disk ends at once: {console}"
+    );
+    assert_eq!(browser.text("find('[name=program]').value"), "exit");
+
+    open(&browser, &View::wide("en/14_redis.html"));
+    browser.js("choose('redis', 'gone'); press('once'); playOn(); return null", json!([]));
+    assert_eq!(browser.text("find('.net small').textContent"), "clients ✓ 0 ✗ 1", "Redis is gone");
+    assert_eq!(browser.text("find('.net .dot').textContent"), "A✗503");
+    browser.js(
+        "choose('visitor', 'B'); choose('redis', 'up'); press('once'); playOn(); return null",
+        json!([]),
+    );
+    assert_eq!(browser.text("find('.net small').textContent"), "clients ✓ 1 ✗ 1", "Redis is back");
+
+    open(&browser, &View::wide("en/06_handoff.html"));
+    browser.js("choose('step', '5'); return null", json!([]));
+    assert_eq!(browser.number("el.model.state.step"), 5.0);
+    browser.js("choose('signal', 'STOP'); return null", json!([]));
+    assert_eq!(browser.text("find('.primary button').textContent"), "STOP", "what a button sends");
+}
