@@ -56,7 +56,7 @@ async fn primary() -> Result<ExitCode> {
     let sessions = Sessions::open()?;
     let start = Instant::now();
     while let Err(error) = sessions.count("check").await {
-        // A busy machine is slow: what waits in the backlog had better wait for longer.
+        // A busy machine is slow: better let the clients in the backlog wait a little longer.
         let may_be_slow = error.is_timeout() && start.elapsed() < Duration::from_secs(5);
         ensure!(may_be_slow, sessions.trouble(&error));
         sessions.connect_anew().await?;

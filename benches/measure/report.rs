@@ -522,7 +522,7 @@ fn grow(data: &Value, language: &str) -> Table {
         ("ms", "시작, ms", "start, ms", 1.0),
         ("worker MB", "워커 하나, MB", "a worker, MB", 1.0),
         // In thousands, or a fast machine's numbers are too wide for so many columns.
-        ("a second", "초당 요청, 천 개", "1,000 requests a second", 1000.0),
+        ("a second", "초당 요청, 천 개", "thousand requests a second", 1000.0),
     ];
     let mut rows = Vec::new();
     for name in GROWING {

@@ -1,4 +1,4 @@
-// <cluster-live step="06">: the cluster of part two to play with, instead of the figure in it. What it
+// <cluster-live step="06">: the cluster of part two to play with, above the figure in it. What it
 // does is in live-model.js; here is how it looks.
 (() => {
 const NAMES = [
@@ -17,19 +17,19 @@ const pick = (ko, en) => isKorean ? ko : en;
 const WORDS = {
   show: pick('보여 주기', 'Show me'),
   step: pick('단계', 'Step'),
-  legend: pick('○ 한 번 요청, ◖ 절반만 온 요청, □ 유지하는 연결, 파선은 가는 중, 점선은 사본. ✓ 응답, ✗ 응답 없음, ⊘ 거부, · 닫힘. +↑ 받음, f↓ 마치라는 말.',
-    '○ asks once, ◖ half a request, □ a kept connection; dashed: on its way, dotted: a copy. ✓ answered, ✗ not answered, ⊘ refused, · closed. +↑ taken, f↓ to finish.'),
+  legend: pick('○ 한 번 요청, ◖ 절반만 온 요청, □ 유지하는 연결, 파선은 가는 중, 점선은 사본. ✓ 응답, ✗ 페이지 없음, ⊘ 거부, · 닫힘. +↑ 받음, f↓ 마치라는 말.',
+    '○ asks once, ◖ half a request, □ a kept connection; dashed: on its way, dotted: a copy. ✓ answered, ✗ no page, ⊘ refused, · closed. +↑ taken, f↓ to finish.'),
   back: pick('뒤로', 'Back'),
   pause: pick('일시 정지', 'Pause'),
   play: pick('계속', 'Go on'),
-  one: pick('하나씩', 'One event'),
+  one: pick('한 동작씩', 'One event'),
   again: pick('다시 시작', 'Restart'),
   once: pick('요청 보내기', 'Send a request'),
   half: pick('요청 절반 보내기', 'Send half a request'),
   keep: pick('요청하고 연결 유지', 'Ask and keep the connection'),
   flow: pick('계속 요청하기', 'Keep asking'),
   visitor: pick('방문자', 'Visitor'),
-  signal: pick('신호', 'Signal'),
+  signal: pick('프로세스에 보낼 신호', 'Signal to a process'),
   program: pick('디스크의 프로그램', 'Program on the disk'),
   redis: pick('레디스', 'Redis'),
   clients: pick('클라이언트', 'clients'),
@@ -54,7 +54,7 @@ const SAID = {
   again: pick('%1번 연결로 다시 요청합니다.', 'Connection %1 asks again.'),
   signal: 'kill -%1 %2.',
   interrupt: pick('Ctrl-C: 모두 SIGINT를 받습니다.', 'Ctrl-C: all get SIGINT.'),
-  installed: pick('이제 디스크의 프로그램은 %1입니다.', 'The program on the disk is %1 now.'),
+  installed: pick('디스크의 프로그램: %1.', 'The program on the disk is %1 now.'),
   redis: pick('레디스: %1.', 'Redis: %1.'),
   accepted: pick('마스터 프로세스가 %1번 연결을 수락했습니다.', 'The primary has accepted connection %1.'),
   acceptedBy: pick('%2번 워커가 %1번 연결을 직접 수락했습니다.', 'Worker %2 has accepted connection %1 itself.'),
@@ -62,7 +62,7 @@ const SAID = {
   taken: pick('%2번 워커가 %1번 연결을 받고 +를 보냅니다.', 'Worker %2 has taken connection %1, and says +.'),
   confirmed: pick('+를 읽고 %1번 연결의 사본을 닫았습니다.', 'The + is read, and the copy of connection %1 closed.'),
   answered: pick('%2번 워커가 %1번 연결에 응답했습니다:', 'Worker %2 has answered connection %1:'),
-  ready: pick('%1번 워커가 +로 준비되었다고 알렸습니다.', 'Worker %1 has said + : it is ready.'),
+  ready: pick('%1번 워커가 +로 준비되었다고 알렸습니다.', 'Worker %1 has said +, it is ready.'),
   forked: pick('%1번 프로세스를 시작했습니다.', 'Process %1 is started.'),
   runs: pick('%1번 워커가 실행되었습니다.', 'Worker %1 runs.'),
   died: pick('%1번 워커가 종료되었습니다: %2.', 'Worker %1 has ended: %2.'),
@@ -70,9 +70,9 @@ const SAID = {
   reaped: pick('마스터 프로세스가 %1번 워커의 종료를 출력했습니다.', 'The primary has logged the end of worker %1.'),
   back: pick('%1번 연결이 대기열로 돌아갔습니다.', 'Connection %1 is back in the queue.'),
   pauses: pick('다음 워커는 %1초 뒤에 뜹니다.', 'The next worker comes after %1 s.'),
-  heard: pick('마스터 프로세스가 SIG%1을 처리했습니다.', 'The primary has handled SIG%1.'),
+  heard: pick('마스터 프로세스가 처리한 신호: SIG%1.', 'The primary has handled SIG%1.'),
   wants: pick('필요한 워커: %1개.', 'Workers wanted: %1.'),
-  reloads: pick('리로드: 지금 있는 워커를 모두 하나씩 바꿉니다.', 'Reload: all workers of now give way, one by one.'),
+  reloads: pick('리로드: 지금 있는 워커를 모두 하나씩 바꿉니다.', 'Reload: every present worker is replaced, one by one.'),
   off: pick('리로드를 취소했습니다.', 'The reload is called off.'),
   closed: pick('리스닝 소켓을 닫았습니다.', 'The listening socket is closed.'),
   all: pick('모든 워커에게 마치라고 알립니다.', 'All workers are to finish.'),
@@ -113,10 +113,10 @@ const SHOWS = {
     ...times(4, ask()),
     say('그래도 아무도 기다리지 않았습니다. 깨어 있는 워커가 수락합니다.', 'And yet nobody waited: the one that is awake accepts.'),
     say('연결을 열어 두면 모두 한 워커에 몰립니다.', 'Connections that are kept are all with that one.'), ...times(4, ask('keep')),
-  ]], [5, '고르지 않은 몫', 'Uneven shares', [...nine,
+  ]], [5, '고르지 않은 분배', 'Uneven shares', [...nine,
     say('워커마다 몇 개인지 보세요. 세는 프로세스가 없습니다.', 'See how many each worker has. Nobody counts.'),
   ]]],
-  6: [[5, '연결 아홉 개', 'Nine connections', [...nine, say('몫이 고르지 않습니다.', 'The shares are uneven.')]],
+  6: [[5, '연결 아홉 개', 'Nine connections', [...nine, say('고르게 나뉘지 않습니다.', 'The shares are uneven.')]],
     [6, '연결 아홉 개', 'Nine connections', [...nine, say('셋씩입니다.', 'Three each.')]],
     [6, '받기 전에 죽은 워커', 'A worker that dies too early', [
       say('33095번 워커를 멈춥니다.', 'Worker 33095 is stopped.'), kill('STOP', 33095), ask(), ask(), ask(), ask(),
@@ -133,9 +133,9 @@ const SHOWS = {
     [8, '절반만 온 요청', 'Half a request', [...half, ...ended,
       say('새 클라이언트는 거부됩니다.', 'Nobody new is let in.'), ask(),
       say('나머지 절반이 옵니다.', 'The other half comes.'), ['rest', 1],
-      say('응답했고, 그다음에 종료했습니다. 상태는 0입니다.', 'It was answered first. The status is 0.')]]],
+      say('응답했고, 그다음에 종료했습니다. 종료 코드는 0입니다.', 'It was answered first. The status is 0.')]]],
   9: [[8, '유지한 연결', 'A kept connection', [...kept, ...ended, ...late,
-    say('연결은 말없이 닫혔고, 새 연결은 거부됩니다.', 'It was closed without a word, and a new one is refused.')]],
+    say('연결은 미리 알리지 않고 닫혔고, 새 연결은 거부됩니다.', 'It was closed without a word, and a new one is refused.')]],
   [9, '유지한 연결', 'A kept connection', [...kept, ...ended, ...late,
     say('응답에 Connection: close가 있습니다. 아무것도 잃지 않았습니다.', 'The answer says Connection: close. Nothing is lost.')]]],
   10: [[9, '백로그의 여섯', 'Six in the backlog', [...backlog, say('둘은 응답을 받고, 넷은 받지 못했습니다.', 'Two are answered, four are cut off.')]],
@@ -144,7 +144,7 @@ const SHOWS = {
   11: [[10, '워커 하나 더', 'One worker more', [
     ...more, ask(), ask(),
     say('이 단계에서 TTIN은 마스터 프로세스를 멈춥니다. 요청은 백로그에서 기다립니다.',
-      'In this step TTIN stops the primary. Who asks waits in the backlog.')]],
+      'In this step TTIN stops the primary. Clients wait in the backlog.')]],
   [11, '워커 하나 더', 'One worker more', [
     ...more,
     say('워커가 하나 늘었습니다. 가장 오래된 워커가 요청 하나를 처리하는 중에 TTOU를 보냅니다.',
@@ -153,7 +153,7 @@ const SHOWS = {
     say('새 연결은 받지 않고, 하던 요청을 마칩니다.', 'It gets nothing new, and finishes what it has.'), ['rest', 1]]]],
   12: [[11, ...broken, [...fails, say('새 워커를 하나 띄웁니다.', 'One more worker is started.'), kill('TTIN'), wait(1500),
     say('멀쩡하던 두 워커까지 모두 사라졌습니다.', 'And the two good workers are gone as well.')]],
-  [12, ...broken, [...fails, say('리로드합니다.', 'It is reloaded.'), kill('HUP'), wait(300),
+  [12, ...broken, [...fails, say('HUP을 보냅니다.', 'HUP is sent.'), kill('HUP'), wait(300),
     say('리로드는 취소되고, 옛 워커가 계속 응답합니다.', 'The reload is called off, and the old workers go on.'), ask(), ask()]],
   [12, '리로드', 'A reload', [...kept, ['install', 'v2'], kill('HUP'),
     say('하나 늘리고 하나 줄입니다. 유지한 연결에는 1초가 있습니다.', 'One more, then one fewer. The kept connection has a second.'),
@@ -166,7 +166,7 @@ const SHOWS = {
       say('잃은 요청은 없지만, 방문 횟수는 1로 돌아갔습니다.', 'No request is lost, but the count is: it is 1 again.')]]],
   14: [[13, '네 번 방문', 'Four visits', [...visits, say('1, 1, 2, 2.', '1, 1, 2, 2.')]],
     [14, '네 번 방문', 'Four visits', [...visits,
-      say('1, 2, 3, 4. 워커를 죽여도 이어집니다.', '1, 2, 3, 4. And a worker’s death does not matter:'), kill('KILL', 33095), wait(1100), ask('once', 'A')]],
+      say('1, 2, 3, 4. 워커를 죽여도 이어집니다.', '1, 2, 3, 4. A worker’s death does not matter.'), kill('KILL', 33095), wait(1100), ask('once', 'A')]],
     [14, '레디스 종료', 'Redis ends', [ask('once', 'A'), ask('once', 'A'),
       say('레디스가 종료됩니다.', 'Redis ends.'), ['turn', 'gone'], ask('once', 'A'), ask('once', 'A'),
       say('모두 503을 받습니다. 단일 장애점입니다.', 'Everybody gets a 503: a single point of failure.'),
@@ -227,7 +227,6 @@ i { position: absolute; bottom: 0; left: 0; border-top: .3em solid var(--links);
 pre { height: 11em; overflow: auto; padding: .5em; margin: .5em 0 0; font: .875em var(--mono-font); background: var(--quote-bg) }
 pre span { display: block; white-space: pre-wrap; overflow-wrap: anywhere }
 .error { font-weight: bold }
-slot { display: none }
 @media print {
   .all { display: none }
   slot { display: block }
@@ -449,8 +448,9 @@ customElements.define('cluster-live', class extends HTMLElement {
     const focus = root.activeElement;
     const clock = (box, timer) => {
       const left = timer ? timer.at - state.now : 0;
-      box.querySelector('i').style.width = timer ? `${Math.min(100, left / 100)}%` : 0;
-      return timer ? ` ${(left / 1000).toFixed(1)} s` : '';
+      const short = timer?.kind === 'restart';
+      box.querySelector('i').style.width = timer ? `${Math.min(100, left / (short ? 10 : 100))}%` : 0;
+      return timer ? ` ${(left / 1000).toFixed(short ? 2 : 1)} s` : '';
     };
     const fill = (box, name, process, text) => {
       const button = box.querySelector('button');
@@ -484,7 +484,6 @@ customElements.define('cluster-live', class extends HTMLElement {
     if (over) clock(box);
     this.find('.redis b').textContent = `${WORDS.redis}: ${WORDS[redis.is]}${redis.is === 'gone' ? '' : counts(redis.counts, state, ' · ')}`;
 
-    // The workers.
     const lanes = this.find('.lanes');
     const shown = state.places.filter(place => place.pid && (place.is !== 'gone' || place.stays));
     for (const lane of [...lanes.children]) if (!shown.some(place => place.id === Number(lane.dataset.place))) lane.remove();
@@ -511,7 +510,6 @@ customElements.define('cluster-live', class extends HTMLElement {
       lane.querySelector('.note').textContent = (worker.said.length ? '+↑ ' : '') + (worker.told.includes('f') ? 'f↓' : '');
     }
 
-    // The connections.
     const lane = client => {
       const place = shown.find(place => place.pid === client.pid);
       return lanes.querySelector(`[data-place="${place?.id}"]`);
@@ -566,7 +564,6 @@ customElements.define('cluster-live', class extends HTMLElement {
     if (focus?.isConnected && root.activeElement !== focus) focus.focus({ preventScroll: true });
     if (!calm) this.move(before);
 
-    // What is said.
     const events = model.events.splice(0);
     const lost = events.filter(([name]) => name === 'lost').map(([, id]) => pick(`${id}번`, id)).join(', ');
     const sentences = events.filter(([name]) => name !== 'lost').map(event => this.sentence(event));
@@ -629,7 +626,7 @@ customElements.define('cluster-live', class extends HTMLElement {
   }
 });
 
-// How often each visitor has been there, by what a memory holds.
+// How often each visitor has been there.
 function counts(memory, state, before) {
   const visitor = session => Object.keys(state.visitors).find(name => state.visitors[name] === Number(session)) ?? '?';
   const all = Object.entries(memory).map(([session, count]) => `${visitor(session)}: ${count}`);

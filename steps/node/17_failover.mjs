@@ -49,7 +49,7 @@ if (cluster.isPrimary) {
   let error;
   do {
     error = await count('check').then(() => null, (error) => error);
-    // A busy machine is slow: what waits in the backlog had better wait for longer.
+    // A busy machine is slow: better let the clients in the backlog wait a little longer.
   } while (error instanceof ConnectionTimeoutError && Date.now() - start < 5_000);
   if (error) {
     noRedis(error);
