@@ -23,6 +23,10 @@ for (const code of all('pre > code.language-console')) {
 class="hljs">${text.replace(/^\$ (.*)/gm, `${copy}<span>$$ </span><b>$1</b>`)}</code></pre></div>`);
   code.parentElement.replaceWith(box);
 }
+// A browser breaks lines behind a hyphen: `kill -` and `KILL` would stand apart.
+for (const code of all(':is(p, li, summary, figcaption) > code')) {
+  if (code.textContent.length < 29) code.style.whiteSpace = 'nowrap';
+}
 // A passage out of the middle of a program stands at the left.
 for (const code of all('pre > :is(.language-rust, .language-js)')) {
   const lines = linesIn(code).filter(line => line.trim());
