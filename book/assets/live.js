@@ -62,7 +62,7 @@ const SAID = {
   taken: pick('%2번 워커가 %1번 연결을 받고 +를 보냅니다.', 'Worker %2 has taken connection %1, and says +.'),
   confirmed: pick('+를 읽고 %1번 연결의 사본을 닫았습니다.', 'The + is read, and the copy of connection %1 closed.'),
   answered: pick('%2번 워커가 %1번 연결에 응답했습니다:', 'Worker %2 has answered connection %1:'),
-  ready: pick('%1번 워커가 +로 준비되었다고 알렸습니다.', 'Worker %1 has said +, it is ready.'),
+  ready: pick('%1번 워커가 +로 준비되었다고 알렸습니다.', 'Worker %1 has said +: it is ready.'),
   forked: pick('%1번 프로세스를 시작했습니다.', 'Process %1 is started.'),
   runs: pick('%1번 워커가 실행되었습니다.', 'Worker %1 runs.'),
   died: pick('%1번 워커가 종료되었습니다: %2.', 'Worker %1 has ended: %2.'),
@@ -546,8 +546,8 @@ customElements.define('cluster-live', class extends HTMLElement {
         }
         const where = isCopy ? copies : places[client.where](client);
         const answer = client.answers.at(-1);
-        const bad = answer && answer.status !== 200;
-        const mark = { answered: bad ? '✗' : '✓', closed: '·', lost: '✗', refused: '⊘' }[client.result] ?? (client.waits ? '' : bad ? '✗' : '✓');
+        const answered = answer && answer.status !== 200 ? '✗' : '✓';
+        const mark = { answered, closed: '·', lost: '✗', refused: '⊘' }[client.result] ?? (client.waits ? '' : answered);
         const said = answer && !client.waits ? answer.count ?? (answer.status === 200 ? '' : answer.status) : '';
         dot.className = `dot ${client.kind} ${client.visitor} ${isCopy ? 'copy' : client.result || client.where}`;
         dot.textContent = (client.visitor || client.id) + (isCopy ? '' : mark + said);

@@ -347,14 +347,8 @@ fn who_keeps_asking_sees_what_a_reload_and_what_a_kill_cost() {
     browser.js("choose('signal', 'HUP'); press('kill', 33094)", json!([]));
     ten_seconds();
     ten_seconds();
-    let workers = "el.model.state.places.filter(place => place.is === 'running').map(it => it.pid)";
-    let old =
-        browser.holds("el.model.state.workers.slice(0, 2).every(worker => worker.is === 'gone')");
-    assert!(
-        old,
-        "both workers should have been replaced: {}",
-        browser.js(&format!("return {workers}"), json!([]))
-    );
+    let old = "el.model.state.workers.slice(0, 2).every(worker => worker.is === 'gone')";
+    assert!(browser.holds(old), "both workers should have been replaced");
     let answered = tally();
     let (pages, none) = answered.strip_prefix("clients ✓ ").unwrap().split_once(" ✗ ").unwrap();
     assert!(pages.parse::<usize>().unwrap() > 10, "somebody should ask all the time: {answered}");
@@ -366,7 +360,24 @@ fn who_keeps_asking_sees_what_a_reload_and_what_a_kill_cost() {
     ten_seconds();
     assert_eq!(tally(), after, "pressed once more, nobody asks any more");
 
+    // A worker that is killed takes along what it has, if it had anything.
+    open(&browser, &View::wide("en/06_handoff.html"));
+    browser.js(
+        "press('flow');
+         for (let at = 0; at < 250; at++) {
+           fakeNow += 40;
+           el.tick();
+           const worker = el.model.state.workers.findLast(worker => worker.is === 'running');
+           if (at % 25 === 24 && worker) press('kill', worker.pid);
+         }",
+        json!([]),
+    );
+    let killed = tally();
+    assert!(!killed.ends_with("✗ 0"), "ten kills should meet somebody: {killed}");
+
     // The primary ends: who asks then is refused.
+    browser.js("press('flow'); press('again')", json!([]));
+    assert_eq!(tally(), "clients ✓ 0 ✗ 0");
     browser.js("choose('signal', 'KILL'); press('kill', 33094); press('flow')", json!([]));
     ten_seconds();
     let refused = tally();
