@@ -23,7 +23,7 @@ for (const code of all('pre > code.language-console')) {
 class="hljs">${text.replace(/^\$ (.*)/gm, `${copy}<span>$$ </span><b>$1</b>`)}</code></pre></div>`);
   code.parentElement.replaceWith(box);
 }
-// A browser breaks lines behind a hyphen: `kill -` and `KILL` would stand apart.
+// `kill -KILL` stays on one line.
 for (const code of all(':is(p, li, summary, figcaption) > code')) {
   if (code.textContent.length < 29) code.style.whiteSpace = 'nowrap';
 }
@@ -88,7 +88,7 @@ data-s="${stages[at].join(' ')}">${paint(side ? 'js' : 'rust', line)}</span>\n`)
 
 // A run of changes: its old lines, its new lines.
 for (const code of all('pre > code.language-diff')) {
-  const language = /^--- .*\.mjs$/m.test(code.textContent) ? 'js' : 'rust';
+  const language = /\.mjs$/m.test(code.textContent) ? 'js' : 'rust';
   const rows = linesIn(code).map(line => {
     const tag = { '-': 'del', '+': 'ins' }[line[0]] ?? 'span';
     return /^(---|\+\+\+|@@) /.test(line) ? line + '\n'
