@@ -14,7 +14,7 @@ use sendfd::{RecvWithFd, SendWithFd};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::{net::UnixStream as StdUnixStream, process::ExitStatusExt};
 use std::process::{self, ExitCode};
-use std::sync::{Arc, LazyLock, mpsc as channel};
+use std::sync::{Arc, LazyLock};
 use std::{env, fs::File, io, io::Write, path::PathBuf, thread, time::Duration};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -360,9 +360,13 @@ type Print = Box<dyn FnOnce() + Send>;
 
 /// A thread that prints what it is sent. If the terminal stands still, as after Ctrl-S, no other
 /// thread does.
-static CONSOLE: LazyLock<channel::Sender<Print>> = LazyLock::new(|| {
-    let (console, prints) = channel::channel::<Print>();
-    let _ = thread::Builder::new().spawn(move || prints.iter().for_each(|print| print()));
+static CONSOLE: LazyLock<mpsc::UnboundedSender<Print>> = LazyLock::new(|| {
+    let (console, mut prints) = mpsc::unbounded_channel::<Print>();
+    let _ = thread::Builder::new().spawn(move || {
+        while let Some(print) = prints.blocking_recv() {
+            print();
+        }
+    });
     console
 });
 

@@ -16,7 +16,7 @@ use sendfd::{RecvWithFd, SendWithFd};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::{net::UnixStream as StdUnixStream, process::ExitStatusExt};
 use std::process::{self, ExitCode};
-use std::sync::{Arc, LazyLock, mpsc as channel};
+use std::sync::{Arc, LazyLock};
 use std::{env, fs::File, io, io::Write, path::PathBuf, thread, time::Duration};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -257,8 +257,8 @@ async fn worker() -> Result<ExitCode> {
     // Answers a client that has closed its sending side, too, and waits 30 seconds for a head.
     http.half_close(true).timer(TokioTimer::new());
     // ANCHOR: layer
-    let finish = CancellationToken::new();
-    let close = map_response_with_state(finish.clone(), close_when_finishing);
+    let finishing = CancellationToken::new();
+    let close = map_response_with_state(finishing.clone(), close_when_finishing);
     let app = TowerToHyperService::new(Router::new().fallback(page).layer(close));
     let open = TaskTracker::new();
     // ANCHOR_END: layer
@@ -282,7 +282,7 @@ async fn worker() -> Result<ExitCode> {
         }
     }
     // ANCHOR: finish
-    finish.cancel();
+    finishing.cancel();
     open.close();
     let finished = async {
         // A kept connection on which nothing is asked is waited for no longer than this …
@@ -332,10 +332,10 @@ fn take_channel() -> Result<UnixStream> {
 // ANCHOR: close
 /// Lets a client ask on another connection next time, once this worker is to finish.
 async fn close_when_finishing(
-    State(finish): State<CancellationToken>,
+    State(finishing): State<CancellationToken>,
     mut response: Response,
 ) -> Response {
-    if finish.is_cancelled() {
+    if finishing.is_cancelled() {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
@@ -389,9 +389,13 @@ type Print = Box<dyn FnOnce() + Send>;
 
 /// A thread that prints what it is sent. If the terminal stands still, as after Ctrl-S, no other
 /// thread does.
-static CONSOLE: LazyLock<channel::Sender<Print>> = LazyLock::new(|| {
-    let (console, prints) = channel::channel::<Print>();
-    let _ = thread::Builder::new().spawn(move || prints.iter().for_each(|print| print()));
+static CONSOLE: LazyLock<mpsc::UnboundedSender<Print>> = LazyLock::new(|| {
+    let (console, mut prints) = mpsc::unbounded_channel::<Print>();
+    let _ = thread::Builder::new().spawn(move || {
+        while let Some(print) = prints.blocking_recv() {
+            print();
+        }
+    });
     console
 });
 

@@ -25,7 +25,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::{net::UnixStream as StdUnixStream, process::ExitStatusExt};
 use std::process::{self, ExitCode};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, Once, mpsc as channel};
+use std::sync::{Arc, LazyLock, Once};
 use std::{env, fs::File, io, io::Write, path::PathBuf, thread, time::Duration};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -70,10 +70,10 @@ async fn primary() -> Result<ExitCode> {
     let program = env::current_exe()?;
     let (queue, waiting) = mpsc::unbounded_channel();
     let waiting = Mutex::new(waiting);
-    let accepted = TaskTracker::new();
+    let untaken = TaskTracker::new();
     let finish = CancellationToken::new();
     let ready = Once::new();
-    let shared = Shared { program, max_failures, queue, waiting, accepted, finish, ready };
+    let shared = Shared { program, max_failures, queue, waiting, untaken, finish, ready };
     let shared = Arc::new(shared);
     // Ignored, as it may be at the start, this signal would hide how a worker has ended.
     let _ = signal(SignalKind::child())?;
@@ -152,8 +152,8 @@ async fn primary() -> Result<ExitCode> {
     // The connections that were let in are handed over first, then the workers are told to finish.
     tokio::spawn(async move {
         let _ = accept_the_rest(listener, &shared).await;
-        shared.accepted.close();
-        shared.accepted.wait().await;
+        shared.untaken.close();
+        shared.untaken.wait().await;
         shared.finish.cancel();
     });
     let finished = async { while tasks.join_next().await.is_some() {} };
@@ -212,7 +212,7 @@ struct Shared {
     /// … and leave here. The lock is fair: the workers that are free get them in turn.
     waiting: Mutex<mpsc::UnboundedReceiver<Accepted>>,
     /// Counts the connections that no worker has taken yet.
-    accepted: TaskTracker,
+    untaken: TaskTracker,
     /// Cancelled when all workers are to finish.
     finish: CancellationToken,
     /// Done when the first worker is ready.
@@ -231,7 +231,7 @@ struct Accepted {
 // ANCHOR: let_in
 impl Shared {
     fn let_in(&self, connection: TcpStream) -> Result<()> {
-        let accepted = Accepted { connection, _counts: self.accepted.token() };
+        let accepted = Accepted { connection, _counts: self.untaken.token() };
         Ok(self.queue.send(accepted)?)
     }
 }
@@ -441,8 +441,8 @@ async fn worker() -> Result<ExitCode> {
     let mut http = http1::Builder::new();
     // Answers a client that has closed its sending side, too, and waits 30 seconds for a head.
     http.half_close(true).timer(TokioTimer::new());
-    let finish = CancellationToken::new();
-    let close = map_response_with_state(finish.clone(), close_when_finishing);
+    let finishing = CancellationToken::new();
+    let close = map_response_with_state(finishing.clone(), close_when_finishing);
     let app = Router::new().route("/", any(page)).fallback(not_found).layer(close);
     let app = TowerToHyperService::new(app.with_state(sessions));
     let open = TaskTracker::new();
@@ -464,7 +464,7 @@ async fn worker() -> Result<ExitCode> {
             }
         }
     }
-    finish.cancel();
+    finishing.cancel();
     open.close();
     let finished = async {
         // A kept connection on which nothing is asked is waited for no longer than this …
@@ -634,10 +634,10 @@ fn take_channel() -> Result<UnixStream> {
 // ANCHOR: close
 /// Lets a client ask on another connection next time, once this worker is to finish.
 async fn close_when_finishing(
-    State(finish): State<CancellationToken>,
+    State(finishing): State<CancellationToken>,
     mut response: Response,
 ) -> Response {
-    if finish.is_cancelled() {
+    if finishing.is_cancelled() {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
@@ -691,12 +691,14 @@ type Print = Box<dyn FnOnce() + Send>;
 
 /// A thread that prints what it is sent. If the terminal stands still, as after Ctrl-S, no other
 /// thread does.
-static CONSOLE: LazyLock<channel::Sender<Print>> = LazyLock::new(|| {
-    let (console, prints) = channel::channel::<Print>();
+static CONSOLE: LazyLock<mpsc::UnboundedSender<Print>> = LazyLock::new(|| {
+    let (console, mut prints) = mpsc::unbounded_channel::<Print>();
     let _ = thread::Builder::new().spawn(move || {
         // After `stty tostop` each line from the background would bring this signal.
         let _ = SigSet::from(Signal::SIGTTOU).thread_block();
-        prints.iter().for_each(|print| print());
+        while let Some(print) = prints.blocking_recv() {
+            print();
+        }
     });
     console
 });

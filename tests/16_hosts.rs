@@ -187,11 +187,15 @@ fn own_places() -> [Place; 2] {
 /// So many clients ask all the time: over connections that are kept, and over one each.
 const CLIENTS: (usize, usize) = (3, 3);
 
-/// Runs `round` until one loses no request, five times at most: it returns its load. Where the machine is
-/// so busy that visitors wait, HAProxy keeps connections idle until a host that finishes closes them,
-/// and may ask on one in that very moment. What is lost in such a round says nothing.
+/// Runs `round` until one loses no request, five times at most: it returns its load. A round says nothing
+/// by what it loses in one of two rare ways, which step 12 and step 10 tell of:
+///
+/// - Where the machine is so busy that visitors wait, HAProxy keeps connections idle until a host that
+///   finishes closes them, and may ask on one in that very moment.
+/// - A host that closes a socket of its own resets a client that the kernel lets in after the last
+///   `accept`: seldom more than one in a round.
 #[track_caller]
-fn nothing_is_lost(mut round: impl FnMut() -> Load) {
+fn nothing_is_lost(is_lent: bool, mut round: impl FnMut() -> Load) {
     const IDLE: Duration = Duration::from_secs(1);
     const CLOSED: &str = "on one that was kept: the connection was closed without an answer";
     within(IDLE, "a round that loses requests should answer the others", || {
@@ -199,16 +203,19 @@ fn nothing_is_lost(mut round: impl FnMut() -> Load) {
         let longest = load.longest();
         println!("the longest wait {longest:?}");
         let lost = load.lost();
-        if longest > IDLE && !lost.is_empty() && lost.iter().all(|it| it == CLOSED) {
-            return longest;
+        let was_idle = longest > IDLE && lost.iter().all(|it| it == CLOSED);
+        let was_reset = !is_lent && lost.len() < 3 && lost.iter().all(|it| it.contains(" 502 "));
+        if !lost.is_empty() && (was_idle || was_reset) {
+            println!("once more, since this was lost: {lost:?}");
+            return Duration::MAX;
         }
         load.assert_lost_to_kills_alone(100);
         Duration::ZERO
     });
 }
 
-/// Restarts the hosts in these places one after the other. Returns how many requests went from one to
-/// the other host.
+/// Restarts the hosts one after the other. Each has a lent socket or one of its own. Returns how many
+/// requests went from one to the other host.
 ///
 /// More of it, at the least so much over connections of each kind:
 ///
@@ -216,11 +223,12 @@ fn nothing_is_lost(mut round: impl FnMut() -> Load) {
 /// REQUESTS=1000000 cargo test --release --features part-three --test 16_hosts \
 ///     twenty_restarts -- --ignored --nocapture
 /// ```
-fn both_are_restarted_in_turn_under_load(places: fn() -> [Place; 2]) -> usize {
+fn both_are_restarted_in_turn_under_load(is_lent: bool) -> usize {
     let wanted = at_least("REQUESTS");
     let mut redispatched = 0;
-    nothing_is_lost(|| {
-        let mut hosts = Hosts::start(places(), &[]);
+    nothing_is_lost(is_lent, || {
+        let places = [(); 2].map(|()| if is_lent { Place::lent() } else { Place::own() });
+        let mut hosts = Hosts::start(places, &[]);
         let load = Load::default();
         let answered = || [&load.kept, &load.single].map(|it| it.load(Ordering::Relaxed));
         let mut rounds = 0;
@@ -231,7 +239,7 @@ fn both_are_restarted_in_turn_under_load(places: fn() -> [Place; 2]) -> usize {
                     load.is_answered(CLIENTS);
                     hosts.stop(host);
                     // At a lent socket they wait.
-                    if matches!(hosts.places[host], Place::Own(_)) {
+                    if !is_lent {
                         load.is_answered(CLIENTS);
                     }
                     hosts.start_again(host);
@@ -251,14 +259,14 @@ fn both_are_restarted_in_turn_under_load(places: fn() -> [Place; 2]) -> usize {
 #[test]
 #[ignore = "needs haproxy and redis-server"]
 fn twenty_restarts_of_both_hosts_in_turn_under_load_lose_nothing() {
-    let redispatched = both_are_restarted_in_turn_under_load(own_places);
+    let redispatched = both_are_restarted_in_turn_under_load(false);
     assert!(redispatched > 0, "a host that has gone should have refused somebody");
 }
 
 #[test]
 #[ignore = "needs haproxy and redis-server"]
 fn twenty_restarts_of_both_hosts_with_lent_sockets_under_load_lose_nothing() {
-    both_are_restarted_in_turn_under_load(|| [(); 2].map(|()| Place::lent()));
+    both_are_restarted_in_turn_under_load(true);
 }
 
 /// The page of the HAProxy says when nobody is left on a host: so not even a refusal is needed.
@@ -594,7 +602,7 @@ mod machines {
 
     fn both_are_restarted_in_turn(is_lent: bool) {
         with_machines(is_lent, &[], |_, haproxy, hosts, start| {
-            nothing_is_lost(|| {
+            nothing_is_lost(is_lent, || {
                 let load = Load::default();
                 load.during(haproxy.front.number, CLIENTS, || {
                     for _ in 0..5 {
