@@ -173,6 +173,7 @@ if (cluster.isPrimary) {
     response.write('<h1>Hello Cluster!</h1>');
     response.end(`<p>${process.pid}번 워커, ${visits}번째 방문</p>`);
   });
+  // ANCHOR_END: serve
   // A kept connection on which nothing is asked has a second: Node would close it at once.
   const open = new Set();
   server.on('connection', (socket) => {
@@ -186,7 +187,6 @@ if (cluster.isPrimary) {
   };
   server.closeIdleConnections = () => setTimeout(closeIdle, 1000);
   server.listen(port, '127.0.0.1', () => console.log(`${process.pid}번 워커 실행`));
-  // ANCHOR_END: serve
 }
 
 // ANCHOR: visit
