@@ -28,6 +28,12 @@ const RIGHT: f64 = 392.0;
 const ROW: f64 = 32.0;
 const TOP: f64 = 10.0;
 
+/// Where a plot with two scales ends: above, below and on the right, where the lines' names stand.
+const HIGHEST: f64 = 36.0;
+const BOTTOM: f64 = 276.0;
+const HEIGHT: f64 = 330.0;
+const END: f64 = 346.0;
+
 /// What tells one line from another.
 const DASHES: [&str; 4] = [
     "",
@@ -110,10 +116,7 @@ pub fn dots(frame: &Frame, rows: &[Row]) -> String {
 
 /// A line for each server over the number of workers; both scales are in equal ratios.
 pub fn lines(frame: &Frame, lines: &[(String, Vec<(u64, f64)>)]) -> String {
-    const HEIGHT: f64 = 330.0;
-    const BOTTOM: f64 = 270.0;
-    const START: f64 = 76.0;
-    const END: f64 = 346.0;
+    const START: f64 = 92.0;
     let points = || lines.iter().flat_map(|(_, points)| points.iter().copied());
     let mut counts: Vec<u64> = points().map(|(count, _)| count).collect();
     counts.sort_unstable();
@@ -125,7 +128,7 @@ pub fn lines(frame: &Frame, lines: &[(String, Vec<(u64, f64)>)]) -> String {
     let x = |count: u64| START + 10.0 + (count as f64).log2() / widest * (END - START - 10.0);
     let y = |value: f64| {
         let share = (value.max(1e-3).log10() - first as f64) / (last - first) as f64;
-        BOTTOM - share * (BOTTOM - 16.0)
+        BOTTOM - share * (BOTTOM - HIGHEST)
     };
     let mut drawn = String::new();
     for power in first..=last {
@@ -192,9 +195,8 @@ pub fn lines(frame: &Frame, lines: &[(String, Vec<(u64, f64)>)]) -> String {
     let told = lines.iter().map(|(name, points)| format!("{name}: {}", ends(points)));
     let unit = if ko { format!("단위: {}", frame.unit) } else { format!("In {}", frame.unit) };
     let told = format!("{unit}. {}.", told.collect::<Vec<_>>().join("; "));
-    let by = say(frame.language, "워커 수에 따라", "by workers");
-    let caption = caption(&format!("{}, {by}", frame.unit), HEIGHT);
-    figure(frame, &told, HEIGHT, &(drawn + &caption))
+    let titles = titles(frame.unit, &say(frame.language, "워커 수", "workers"), START);
+    figure(frame, &told, HEIGHT, &(drawn + &titles))
 }
 
 /// A mark of another shape for each line.
@@ -217,8 +219,7 @@ fn decades(least: f64, most: f64) -> (i32, i32) {
 fn tick(power: i32) -> String {
     match power {
         ..0 => format!("{:.*}", power.unsigned_abs() as usize, 10_f64.powi(power)),
-        0..=3 => super::whole(10_u64.pow(power as u32)),
-        _ => format!("{}k", super::whole(10_u64.pow(power as u32 - 3))),
+        _ => super::whole(10_u64.pow(power as u32)),
     }
 }
 
@@ -259,6 +260,15 @@ fn caption(text: &str, height: f64) -> String {
         "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"end\">{text}</text>\n",
         WIDTH - 4.0,
         height - 8.0
+    )
+}
+
+/// Of a plot with two scales: what goes upwards stands above it, what goes across below its middle.
+fn titles(up: &str, across: &str, start: f64) -> String {
+    format!(
+        "<text x=\"4\" y=\"14\">{up}</text>\n<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"middle\">{across}</text>\n",
+        (start + END) / 2.0,
+        BOTTOM + 46.0
     )
 }
 
@@ -304,13 +314,10 @@ pub struct Scales<'a> {
 
 /// A line for each name, on plain scales.
 pub fn curves(frame: &Frame, scales: &Scales, lines: &[(String, Vec<(f64, f64)>)]) -> String {
-    const HEIGHT: f64 = 330.0;
-    const BOTTOM: f64 = 260.0;
     const START: f64 = 52.0;
-    const END: f64 = 346.0;
     let Scales { across, first, last, ticks, highest } = *scales;
     let x = |value: f64| START + (value - first) / (last - first) * (END - START);
-    let y = |value: f64| BOTTOM - value.min(highest) / highest * (BOTTOM - 16.0);
+    let y = |value: f64| BOTTOM - value.min(highest) / highest * (BOTTOM - HIGHEST);
     let mut drawn = String::new();
     for quarter in 0..=4 {
         let value = highest * f64::from(quarter) / 4.0;
@@ -344,7 +351,7 @@ pub fn curves(frame: &Frame, scales: &Scales, lines: &[(String, Vec<(f64, f64)>)
             DASHES[line % DASHES.len()]
         );
         // Beside the plot, in the order of the lines: what each line looks like, and its name.
-        let y = 26.0 + line as f64 * 24.0;
+        let y = HIGHEST + 8.0 + line as f64 * 24.0;
         let _ = writeln!(
             drawn,
             "<path d=\"M{:.0} {y:.0}h24\" fill=\"none\" stroke=\"currentColor\" stroke-width=\"2\"{}/>\n\
@@ -367,9 +374,5 @@ pub fn curves(frame: &Frame, scales: &Scales, lines: &[(String, Vec<(f64, f64)>)
     });
     let unit = if ko { format!("단위: {}", frame.unit) } else { format!("In {}", frame.unit) };
     let told = format!("{unit}. {}.", told.collect::<Vec<_>>().join("; "));
-    let by = match ko {
-        true => format!("{}, {across}에 따라", frame.unit),
-        false => format!("{}, by {across}", frame.unit),
-    };
-    figure(frame, &told, HEIGHT, &(drawn + &caption(&by, HEIGHT)))
+    figure(frame, &told, HEIGHT, &(drawn + &titles(frame.unit, across, START)))
 }

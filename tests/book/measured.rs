@@ -62,6 +62,20 @@ fn every_measured_table_and_plot_is_shown_in_its_language() {
 }
 
 #[test]
+fn every_number_of_a_plot_is_written_out() {
+    let mut problems = Problems::default();
+    for (name, plot) in report::files(&data()) {
+        for text in plot.split("</text>").filter_map(|text| text.rsplit('>').next()) {
+            let short = text.strip_suffix(['k', 'M']);
+            if short.is_some_and(|it| it.ends_with(|letter: char| letter.is_ascii_digit())) {
+                problems.add(format!("{FOLDER}/{name}: `{text}`, where other plots write 1,000"));
+            }
+        }
+    }
+    problems.report();
+}
+
+#[test]
 fn the_page_on_speed_says_with_how_many_connections_it_was_measured() {
     let data = data();
     let mut problems = Problems::default();
