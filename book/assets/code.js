@@ -23,10 +23,11 @@ for (const code of all('pre > code.language-console')) {
 class="hljs">${text.replace(/^\$ (.*)/gm, `${copy}<span>$$ </span><b>$1</b>`)}</code></pre></div>`);
   code.parentElement.replaceWith(box);
 }
-// `kill -KILL` stays on one line.
+// `kill -KILL` stays on one line; in a cell, only what is long may break.
 for (const code of all(':is(p, li, summary, figcaption) > code')) {
   if (code.textContent.length < 29) code.style.whiteSpace = 'nowrap';
 }
+for (const code of all('td > code')) code.classList.toggle('long', /\S{18}/.test(code.textContent));
 // A passage out of the middle of a program stands at the left.
 for (const code of all('pre > :is(.language-rust, .language-js)')) {
   const lines = linesIn(code).filter(line => line.trim());

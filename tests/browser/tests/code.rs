@@ -778,3 +778,24 @@ fn twins_are_called_rust_and_node() {
     }
     assert!(blocks > 0.0, "no twins anywhere");
 }
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn a_command_is_in_one_colour_whatever_a_shell_has_of_its_own() {
+    let browser = Browser::start();
+    let mut words = 0.0;
+    for (theme, page) in [("light", "en/00_fork.html"), ("ayu", "ko/16_hosts.html")] {
+        browser.open(&View { theme, ..View::wide(page) });
+        unfold(&browser);
+        let found = browser.js(
+            "const colour = element => getComputedStyle(element).color;
+             const words = [...document.querySelectorAll('pre > code.language-sh *')];
+             return [words.length, words.filter(word => colour(word) !== colour(word.closest('code')))
+               .map(word => word.textContent).join(' ')]",
+            json!([]),
+        );
+        words += found[0].as_f64().unwrap();
+        assert_eq!(found[1], "", "{page}: these are coloured in the theme {theme}");
+    }
+    assert!(words > 0.0, "highlight.js finds no word of a shell any more: the rule can go");
+}

@@ -34,6 +34,9 @@ const WRONG: &str = "
       const whole = style.breakInside === 'avoid' || style.display.startsWith('inline-');
       if (whole && box.height > height) wrong.push(`cannot be divided, and is ${box.height} pixels high: ` + name(element));
     }
+    for (const row of document.querySelectorAll(':is(ins, del).row')) {
+      if (seen(row) && row.offsetWidth < row.closest('.rows').offsetWidth) wrong.push('coloured behind its text only: ' + name(row));
+    }
     for (const stage of document.querySelectorAll('cluster-stage, cluster-live')) {
       for (const part of stage.shadowRoot?.querySelectorAll('div, p, pre') ?? []) if (seen(part)) wrong.push('alive on paper: ' + name(part));
       if (!(stage.querySelector('figure svg')?.getBoundingClientRect().height > 100)) wrong.push('no figure in place of the live cluster');
