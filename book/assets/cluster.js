@@ -99,9 +99,9 @@ button, select { font: inherit; color: inherit; background: var(--bg); border: 1
 .worker::before { content: ''; position: absolute; inset: -1em 50%; border-left: 2px solid; z-index: -1 }
 .tree .gone { border-style: dashed; background: var(--bg) }
 [aria-disabled=true] { opacity: .5; text-decoration: line-through }
-b { flex: 1 0 100% }
-.worker b { min-height: 1.5em }
+b { flex: 1 0 100%; min-height: 1.5em }
 i { position: absolute; bottom: 0; left: 0; border-top: .3em solid var(--links) }
+p { min-height: max(1.5em, 7em - 6vw) }
 pre { height: 12em; overflow: auto; padding: .5em; font: .875em var(--mono-font); background: var(--quote-bg) }
 slot { display: none }
 @media print {

@@ -183,9 +183,9 @@ button { cursor: pointer }
 .show { border-width: 2px; border-color: var(--links); padding-inline: .6em }
 [aria-pressed=true] { background: color-mix(in srgb, var(--links) 25%, var(--bg)) }
 small { font-size: .875em }
-.said { min-height: 4.6em; margin: .5em 0; line-height: 1.5 }
+.said { min-height: max(4.6em, 9em - 6vw); margin: .5em 0; line-height: 1.5 }
 .said b { display: block }
-.board { display: flex; flex-direction: column; font: .9375em var(--mono-font); line-height: 1.4; isolation: isolate }
+.board { display: flex; flex-direction: column; min-height: 27em; font: .9375em var(--mono-font); line-height: 1.4; isolation: isolate }
 .net, .port { display: flex; gap: .5em; align-items: center; min-height: 2.6em; flex-wrap: wrap }
 .port { border: 1.5px solid; border-bottom-width: 4px; padding: 0 .5em; border-radius: 6px; margin-bottom: 1em }
 .port.gone, .box.gone { border-style: dashed; background: var(--bg) }
@@ -201,7 +201,7 @@ small { font-size: .875em }
 .own .primary { order: 1; margin-top: .8em }
 .own .primary::before { display: none }
 .own .port { margin-bottom: 0 }
-.lanes { display: grid; grid-template-columns: repeat(auto-fit, minmax(5.4em, 1fr)); gap: 0 .5em }
+.lanes { flex: 1; display: grid; grid-template-columns: repeat(auto-fit, minmax(5em, 1fr)); gap: 0 .5em }
 .lane { display: flex; flex-direction: column; min-width: 0 }
 .lane .box { flex: 1 }
 .channel { position: relative; min-height: 2.6em; display: flex; gap: .2em; align-items: center; justify-content: center; flex-wrap: wrap }
@@ -219,8 +219,7 @@ small { font-size: .875em }
 .dot.B.worker, .dot.B.client { background: color-mix(in srgb, #e08a00 30%, var(--bg)) }
 .dot.lost, .dot.refused { border-color: #c33; background: color-mix(in srgb, #c33 18%, var(--bg)) }
 .dot.copy { border-style: dotted }
-span.dot { cursor: default }
-.dot[aria-disabled=true] { cursor: default }
+span.dot, .dot[aria-disabled=true] { cursor: default }
 [aria-disabled=true]:not(.dot) { opacity: .55; text-decoration: line-through }
 i { position: absolute; bottom: 0; left: 0; border-top: .3em solid var(--links); max-width: 100% }
 .redis { margin-top: .8em }

@@ -414,3 +414,39 @@ fn what_a_reader_chooses_by_hand_is_so() {
     browser.js("choose('signal', 'STOP'); return null", json!([]));
     assert_eq!(browser.text("find('.primary button').textContent"), "STOP", "what a button sends");
 }
+
+#[test]
+#[ignore = "needs mdbook, chromium and chromedriver"]
+fn a_cluster_that_plays_does_not_push_the_page_below_it() {
+    let browser = Browser::start();
+    for language in LANGUAGES {
+        for (step, plays) in [
+            ("03_respawn", "curl"),
+            ("05_loop", "show"),
+            ("10_backlog", "show"),
+            ("10_backlog", "flow"),
+        ] {
+            for width in [390, 1280] {
+                let page = format!("{language}/{step}.html");
+                browser.open(&View { width, ..View::phone(&page) });
+                let heights = browser.js(
+                    "const cluster = document.querySelector('cluster-stage, cluster-live'), heights = new Set();
+                     let now = performance.now();
+                     cluster.now = () => now;
+                     const press = name => cluster.shadowRoot.querySelector(`[name=${name}]`).click();
+                     for (let tenths = 0; tenths < 300; tenths++) {
+                       if (arguments[0] === 'curl' ? tenths % 5 === 0 && tenths < 280 : tenths === 0) press(arguments[0]);
+                       if (arguments[0] === 'curl' && tenths === 290) press('Ctrl-C');
+                       now += 100;
+                       cluster.tick();
+                       heights.add(cluster.offsetHeight);
+                     }
+                     return [...heights].join(' ')",
+                    json!([plays]),
+                );
+                let heights = heights.as_str().unwrap();
+                assert!(!heights.contains(' '), "{page} at {width} px, {plays}: {heights} px high");
+            }
+        }
+    }
+}
