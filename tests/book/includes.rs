@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::figures::WORDS;
 use crate::page::{Fence, Include, PAGES, files};
 use crate::problems::Problems;
 
@@ -11,7 +12,7 @@ fn every_scene_figure_and_diff_is_shown_on_some_page() {
         PAGES.iter().flat_map(|page| &page.includes).map(|include| &*include.file).collect();
     let folders = ["book/console", "book/figures", "book/diffs"];
     let orphans = folders.iter().flat_map(|folder| files(folder, ""));
-    let orphans = orphans.filter(|file| !shown.contains(&**file));
+    let orphans = orphans.filter(|file| !shown.contains(&**file) && file != WORDS);
     let told = orphans.map(|file| format!("no page includes {file}: show it or remove it"));
     Problems(told.collect()).report();
 }
@@ -83,11 +84,15 @@ fn code_consoles_and_diffs_are_shown_by_include_only() {
             }
         }
         for Include { line, directive, file, anchor } in &page.includes {
+            // Figures, and tables and plots of what was measured: one file for each language.
+            let drawn = ["book/figures/", "book/measured/"].iter().any(|it| file.starts_with(it));
             let language = page.language().unwrap_or_default();
-            let figure = file.starts_with("book/figures/");
-            let measured = file.starts_with("book/measured/")
-                && ["md", "svg"].iter().any(|kind| file.ends_with(&format!(".{language}.{kind}")));
-            if !((figure || measured) && anchor.is_none()) && page.fence_at(*line).is_none() {
+            let own = ["md", "svg"].iter().any(|it| file.ends_with(&format!(".{language}.{it}")));
+            if drawn && !own {
+                let told =
+                    format!("`{directive}`: a page in book/{language} has the .{language} one");
+                problems.at(&page.path, *line, told);
+            } else if !(drawn && anchor.is_none()) && page.fence_at(*line).is_none() {
                 problems.at(&page.path, *line, format!("`{directive}` outside a fence"));
             }
         }

@@ -624,26 +624,23 @@ fn figures_say_what_they_show_follow_the_theme_and_are_as_large_as_their_text_ne
         let body = browser.number("parseFloat(getComputedStyle(document.body).fontSize)");
         let wrong = browser.js(
             "return [...document.querySelectorAll('figure svg')].flatMap(svg => {
-               const wrong = [], ids = (svg.getAttribute('aria-labelledby') ?? '').split(' ');
+               const wrong = [], ids = (svg.getAttribute('aria-labelledby') ?? '').split(' '), { lang } = document.documentElement;
                const say = why => wrong.push(`${svg.closest('figure').id}: ${why}`);
                if (svg.getAttribute('role') !== 'img') say('no role');
                for (const name of ['title', 'desc']) {
                  const words = svg.querySelector(name);
                  if (!words?.textContent.trim()) say('no ' + name);
                  else if (!ids.includes(words.id)) say(name + ' is not in aria-labelledby');
+                 else if (/[가-힣]/.test(words.textContent) !== (lang === 'ko')) say(`its ${name} is in another language than the page: ${words.textContent}`);
                }
                for (const element of svg.querySelectorAll('*')) for (const name of ['fill', 'stroke', 'color']) {
                  const paint = element.getAttribute(name) ?? element.style[name];
                  if (paint && !/^(none|currentColor|var\\(--[a-z-]+\\)|url\\(#[a-z-]+\\)|context-(fill|stroke))$/i.test(paint)) say(`${name} ${paint}`);
                }
-               // What was measured is drawn for each language; the names of programs are English.
-               const lang = /^fig-measured/.test(svg.closest('figure').id) ? document.documentElement.lang : 'en';
-               if (svg.getAttribute('lang') !== lang) say('no lang, or another than that of its words');
-               const words = svg.querySelector('title')?.textContent;
-               if (/[가-힣]/.test(words) !== (lang === 'ko')) say(`is called so: ${words}`);
+               if (svg.getAttribute('lang') !== lang) say('no lang, or another than that of the page');
                const caption = svg.closest('figure').querySelector('figcaption');
                if (!caption?.textContent.trim()) say('no caption');
-               else if (/[가-힣]/.test(caption.textContent) !== (document.documentElement.lang === 'ko')) say('its caption is in another language than the page');
+               else if (/[가-힣]/.test(caption.textContent) !== (lang === 'ko')) say('its caption is in another language than the page');
                if (svg.checkVisibility()) for (const text of svg.querySelectorAll('text')) {
                  const size = parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a;
                  if (size < 9.9 || size > arguments[0]) say(`${size.toFixed(1)} pixels: ${text.textContent}`);
