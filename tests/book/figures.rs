@@ -46,10 +46,10 @@ fn the_korean_figures_are_the_english_drawings_with_the_words_of_the_table() {
                     whole = false;
                     let text = text.trim();
                     let mend = format!(
-                        "add one to {WORDS}: `{text}`, a tab, and the Korean. If it is code, it \
+                        "add a row to {WORDS}, `{text}`, a tab, and the Korean. If it is code, it \
                          stays as it is: the same on both sides"
                     );
-                    problems.at(&file, line, format!("`{text}` has no row: {mend}"));
+                    problems.at(&file, line, format!("`{text}` has no Korean: {mend}"));
                 }
             }
             korean += tag;
@@ -82,6 +82,7 @@ fn the_korean_figures_are_the_english_drawings_with_the_words_of_the_table() {
 
 fn rows<'a>(table: &'a str, problems: &mut Problems) -> Vec<Row<'a>> {
     let (mut rows, mut figure) = (Vec::new(), None);
+    let is_korean = |text: &str| text.contains(|letter| ('가'..='힣').contains(&letter));
     for (text, line) in table.lines().zip(1..) {
         if text.is_empty() || text.starts_with('#') {
             continue;
@@ -91,10 +92,13 @@ fn rows<'a>(table: &'a str, problems: &mut Problems) -> Vec<Row<'a>> {
             continue;
         }
         match text.split('\t').collect::<Vec<_>>()[..] {
-            [english, korean] if !korean.is_empty() => {
+            [english, korean] if is_korean(korean) || korean == english => {
                 rows.push(Row { line, figure, english, korean })
             }
-            _ => problems.at(WORDS, line, format!("`{text}` is not English, one tab, and Korean")),
+            _ => {
+                let wanted = "English, one tab, and Korean, or code, one tab, and the same code";
+                problems.at(WORDS, line, format!("`{text}` is not {wanted}"));
+            }
         }
     }
     rows
