@@ -196,7 +196,7 @@ async fn worker() -> Result<ExitCode> {
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
     let mut channel = take_channel()?;
-    // From now on it may be handed connections. They wait in the channel for the loop below.
+    // From now on it may be handed a connection, which waits in the channel for the loop below.
     let _ = channel.write_u8(b'+').await;
     say(format!("{}번 워커 실행\n", process::id())).await;
 

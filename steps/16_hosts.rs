@@ -439,7 +439,7 @@ async fn worker() -> Result<ExitCode> {
         sessions.connect_anew().await?;
     }
     // ANCHOR_END: check
-    // From now on it may be handed connections. They wait in the channel for the loop below.
+    // From now on it may be handed a connection, which waits in the channel for the loop below.
     let _ = channel.write_u8(b'+').await;
     say(format!("{}번 워커 실행\n", process::id())).await;
 
