@@ -46,7 +46,7 @@ async fn primary() -> Result<ExitCode> {
     // ANCHOR: signals
     let mut signals = vec![Signal::SIGINT, Signal::SIGTERM];
     // `nohup` has this one ignored at the start, and then it stays ignored.
-    // SAFETY: to ignore a signal installs no handler.
+    // SAFETY: ignoring a signal installs no handler.
     let hang_up = unsafe { nix::sys::signal::signal(Signal::SIGHUP, SigHandler::SigIgn) }?;
     if !matches!(hang_up, SigHandler::SigIgn) {
         signals.push(Signal::SIGHUP);
@@ -56,10 +56,10 @@ async fn primary() -> Result<ExitCode> {
     // ANCHOR: tasks
     let mut tasks = JoinSet::new();
     for kind in signals {
-        let mut signal = signal(SignalKind::from_raw(kind as i32))?;
+        let mut arrivals = signal(SignalKind::from_raw(kind as i32))?;
         tasks.spawn(async move {
-            signal.recv().await;
-            // As the shell would say it.
+            arrivals.recv().await;
+            // As a shell reports an end by this signal.
             Ok(ExitCode::from(128 + kind as u8))
         });
     }
@@ -145,7 +145,7 @@ async fn worker() -> Result<ExitCode> {
                 let _ = connection.set_nodelay(true);
                 tokio::spawn(http.serve_connection(TokioIo::new(connection), app.clone()));
             }
-            // No descriptor is left, for example: to try again at once would not bring one.
+            // No descriptor is left, for example: trying again at once would not bring one.
             Err(_) => sleep(Duration::from_millis(10)).await,
         }
     }
@@ -162,7 +162,7 @@ async fn page(body: Body) -> impl IntoResponse {
 // ANCHOR_END: page
 
 // ANCHOR: throw
-/// Reads what comes with a request, up to ten megabytes. To close a connection with something unread
+/// Reads what comes with a request, up to ten megabytes. Closing a connection with something unread
 /// would reset it, and the client may still be sending.
 async fn throw_away(body: Body) {
     let mut body = Limited::new(body, 10_000_000);

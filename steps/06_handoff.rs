@@ -50,7 +50,7 @@ async fn primary() -> Result<ExitCode> {
     // ANCHOR: signals
     let mut signals = vec![Signal::SIGINT, Signal::SIGTERM];
     // `nohup` has this one ignored at the start, and then it stays ignored.
-    // SAFETY: to ignore a signal installs no handler.
+    // SAFETY: ignoring a signal installs no handler.
     let hang_up = unsafe { nix::sys::signal::signal(Signal::SIGHUP, SigHandler::SigIgn) }?;
     if !matches!(hang_up, SigHandler::SigIgn) {
         signals.push(Signal::SIGHUP);
@@ -60,10 +60,10 @@ async fn primary() -> Result<ExitCode> {
     // ANCHOR: tasks
     let mut tasks = JoinSet::new();
     for kind in signals {
-        let mut signal = signal(SignalKind::from_raw(kind as i32))?;
+        let mut arrivals = signal(SignalKind::from_raw(kind as i32))?;
         tasks.spawn(async move {
-            signal.recv().await;
-            // As the shell would say it.
+            arrivals.recv().await;
+            // As a shell reports an end by this signal.
             Ok(ExitCode::from(128 + kind as u8))
         });
     }
@@ -84,7 +84,7 @@ struct Shared {
     program: PathBuf,
     /// Connections enter here, when they are accepted and when a worker has not taken them …
     queue: mpsc::UnboundedSender<TcpStream>,
-    /// … and leave here. The lock is fair: the workers that are free get them in turn.
+    /// … and leave here. The lock is fair: the tasks of free workers get them in turn.
     waiting: Mutex<mpsc::UnboundedReceiver<TcpStream>>,
 }
 // ANCHOR_END: shared
@@ -94,7 +94,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) -> Result<ExitCode> 
     loop {
         match listener.accept().await {
             Ok((connection, _)) => shared.queue.send(connection)?,
-            // No descriptor is left, for example: to try again at once would not bring one.
+            // No descriptor is left, for example: trying again at once would not bring one.
             Err(_) => sleep(Duration::from_millis(10)).await,
         }
     }
@@ -212,7 +212,7 @@ async fn page(body: Body) -> impl IntoResponse {
 // ANCHOR_END: page
 
 // ANCHOR: throw
-/// Reads what comes with a request, up to ten megabytes. To close a connection with something unread
+/// Reads what comes with a request, up to ten megabytes. Closing a connection with something unread
 /// would reset it, and the client may still be sending.
 async fn throw_away(body: Body) {
     let mut body = Limited::new(body, 10_000_000);

@@ -62,18 +62,18 @@ async fn primary() -> Result<ExitCode> {
     let _ = signal(SignalKind::child())?;
 
     // `nohup` has this one ignored at the start. Then it stays ignored, and reloads nothing.
-    // SAFETY: to ignore a signal installs no handler.
+    // SAFETY: ignoring a signal installs no handler.
     let hang_up = unsafe { nix::sys::signal::signal(Signal::SIGHUP, SigHandler::SigIgn) }?;
     let is_ignored = matches!(hang_up, SigHandler::SigIgn);
     let mut reload = if is_ignored { None } else { Some(signal(SignalKind::hangup())?) };
 
     let (sender, mut ends) = mpsc::unbounded_channel();
     for kind in [Signal::SIGINT, Signal::SIGTERM] {
-        let mut signal = signal(SignalKind::from_raw(kind as i32))?;
+        let mut arrivals = signal(SignalKind::from_raw(kind as i32))?;
         let sender = sender.clone();
         tokio::spawn(async move {
-            while signal.recv().await.is_some() {
-                // As the shell would say it.
+            while arrivals.recv().await.is_some() {
+                // As a shell reports an end by this signal.
                 let _ = sender.send(ExitCode::from(128 + kind as u8));
             }
         });
@@ -138,7 +138,7 @@ async fn primary() -> Result<ExitCode> {
     });
     let finished = async { while tasks.join_next().await.is_some() {} };
     let second_signal = async {
-        // `timeout` sends one to the primary and one to all: within half a second they are one.
+        // The command `timeout` sends one to it and one to all: within half a second they are one.
         sleep(Duration::from_millis(500)).await;
         while ends.try_recv().is_ok() {}
         ends.recv().await
@@ -172,7 +172,7 @@ struct Shared {
     max_failures: usize,
     /// Connections enter here, when they are accepted and when a worker has not taken them …
     queue: mpsc::UnboundedSender<Accepted>,
-    /// … and leave here. The lock is fair: the workers that are free get them in turn.
+    /// … and leave here. The lock is fair: the tasks of free workers get them in turn.
     waiting: Mutex<mpsc::UnboundedReceiver<Accepted>>,
     /// Counts the connections that no worker has taken yet.
     untaken: TaskTracker,
@@ -203,7 +203,7 @@ async fn accept(listener: &TcpListener, shared: &Shared) -> Result<ExitCode> {
     loop {
         match listener.accept().await {
             Ok((connection, _)) => shared.let_in(connection)?,
-            // No descriptor is left, for example: to try again at once would not bring one.
+            // No descriptor is left, for example: trying again at once would not bring one.
             Err(_) => sleep(Duration::from_millis(10)).await,
         }
     }
@@ -211,7 +211,7 @@ async fn accept(listener: &TcpListener, shared: &Shared) -> Result<ExitCode> {
 // ANCHOR_END: accept
 
 // ANCHOR: rest
-/// Accepts the clients in the backlog. The kernel has let them in already: to close the socket now
+/// Accepts the clients in the backlog. The kernel has let them in already: closing the socket now
 /// would reset them.
 async fn accept_the_rest(listener: TcpListener, shared: &Shared) -> Result<()> {
     let listener = listener.into_std()?;
@@ -320,13 +320,13 @@ async fn run_a_worker(
 fn with_signals_ignored(shared: &Shared) -> Command {
     let ignore = || {
         for kind in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM] {
-            // SAFETY: to ignore a signal installs no handler.
+            // SAFETY: ignoring a signal installs no handler.
             unsafe { nix::sys::signal::signal(kind, SigHandler::SigIgn) }?;
         }
         Ok(())
     };
     let mut command = Command::new(&shared.program);
-    // SAFETY: between fork and exec, to ignore signals is allowed.
+    // SAFETY: between fork and exec, ignoring signals is allowed.
     unsafe { command.pre_exec(ignore) };
     command
 }
@@ -490,7 +490,7 @@ async fn not_found(body: Body) -> StatusCode {
 }
 // ANCHOR_END: not_found
 
-/// Reads what comes with a request, up to ten megabytes. To close a connection with something unread
+/// Reads what comes with a request, up to ten megabytes. Closing a connection with something unread
 /// would reset it, and the client may still be sending.
 async fn throw_away(body: Body) {
     let mut body = Limited::new(body, 10_000_000);

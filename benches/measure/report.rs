@@ -333,8 +333,10 @@ fn memory(data: &Value, language: &str) -> Table {
 }
 
 /// How the clients ask, and how a table says it.
-const MODES: [(&str, (&str, &str)); 2] =
-    [("keep-alive", ("킵얼라이브", "keep-alive")), ("each", ("요청마다 새 연결", "one a request"))];
+const MODES: [(&str, (&str, &str)); 2] = [
+    ("keep-alive", ("킵얼라이브", "keep-alive")),
+    ("each", ("요청마다 새 연결", "one per request")),
+];
 
 fn reload(data: &Value, language: &str) -> Table {
     let head = heads(

@@ -38,7 +38,7 @@ if (cluster.isPrimary) {
   // ANCHOR: end
   function end(status, signal) {
     if (ending) {
-      // `timeout` sends one to the primary and one to all: within half a second they are one.
+      // The command `timeout` sends one to it and one to all: within half a second they are one.
       if (Date.now() - ending > 500) {
         // Once more: at once, and as the shell would say it.
         process.exit(128 + signal);
