@@ -168,7 +168,7 @@ customElements.define('cluster-stage', class extends HTMLElement {
       const [name, kill, state, bar] = boxes[at].children;
       const kind = at === 0 ? 'primary' : 'worker';
       boxes[at].className = `${kind} ${end && 'gone'}`;
-      name.textContent = `${kind} ${pid}`;
+      name.textContent = `${pick(at ? '워커' : '마스터', kind)} ${pid}`;
       kill.value = pid;
       kill.setAttribute('aria-disabled', Boolean(end));
       kill.textContent = root.querySelector('[name=signal]').value;

@@ -1,5 +1,5 @@
-// <cluster-live step="06">: the cluster of part two to play with, above the figure in it. What it
-// does is in live-model.js; here is how it looks.
+// <cluster-live step="06">: part two's cluster, above its figure. What it does is in
+// live-model.js; here is how it looks.
 (() => {
 const NAMES = [
   '05_loop', '06_handoff', '07_patience', '08_finish', '09_keepalive', '10_backlog', '11_scale', '12_reload',
@@ -478,7 +478,7 @@ customElements.define('cluster-live', class extends HTMLElement {
     this.find('.port span').textContent = state.listening ? ':8086 LISTEN' : ':8086 CLOSED';
     const box = this.find('.primary');
     const limit = clocks.find(timer => timer.kind === 'limit');
-    fill(box, `primary ${primary.pid}`, primary, over ? `$? ${state.status}`
+    fill(box, `${pick('마스터', 'primary')} ${primary.pid}`, primary, over ? `$? ${state.status}`
       : (primary.stopped ? WORDS.stopped : primary.ending ? WORDS.ending : '') + clock(box, limit));
     if (over) clock(box);
     this.find('.redis b').textContent = `${WORDS.redis}: ${WORDS[redis.is]}${redis.is === 'gone' ? '' : counts(redis.counts, state, ' · ')}`;
