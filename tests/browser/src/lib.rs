@@ -146,9 +146,12 @@ fn answer(mut stream: TcpStream, folder: &Path, root: &str) -> std::io::Result<(
         _ => ("404 Not Found", fs::read(folder.join("404.html"))?),
     };
     let length = body.len();
+    // The book does not change while a browser is there: its scripts, styles and fonts need not be
+    // asked for on every page.
+    let cache = if kind.starts_with("text/html") { "" } else { "Cache-Control: max-age=3600\r\n" };
     write!(
         stream,
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{cache}Connection: close\r\n\r\n"
     )?;
     stream.write_all(&body)
 }
@@ -314,10 +317,7 @@ impl Browser {
 
     /// Opens a page in a fresh state: storage holds the theme and `view.stored`, nothing else.
     pub fn open(&self, view: &View) {
-        self.cdp(
-            "Emulation.setDeviceMetricsOverride",
-            json!({ "width": view.width, "height": view.height, "deviceScaleFactor": 1, "mobile": false }),
-        );
+        self.set_window(view.width, view.height);
         let agent = self.js("return navigator.userAgent", json!([]));
         self.cdp(
             "Emulation.setUserAgentOverride",
@@ -328,18 +328,78 @@ impl Browser {
             "Emulation.setEmulatedMedia",
             json!({ "features": [{ "name": "prefers-reduced-motion", "value": motion }] }),
         );
-        self.goto(BLANK);
+        self.cdp("Emulation.setScriptExecutionDisabled", json!({ "value": !view.javascript }));
+        // To another fragment of the page that is open the browser would not load it again.
+        if view.page.contains('#') {
+            self.goto(BLANK);
+        }
+        // Before any script of the page, so that no other page has to be loaded to do it. Without
+        // JavaScript it does not run, nor does anything that asks for what is stored.
         let mut stored = BTreeMap::from([("mdbook-theme", view.theme)]);
         stored.extend(view.stored.iter().copied());
-        self.js(
-            "localStorage.clear(); sessionStorage.clear();
-             for (const [key, value] of Object.entries(arguments[0])) localStorage.setItem(key, value)",
-            json!([stored]),
+        let source = format!(
+            "if (window === top) {{
+               localStorage.clear(); sessionStorage.clear();
+               for (const [key, value] of Object.entries({})) localStorage.setItem(key, value);
+             }}",
+            json!(stored)
         );
-        self.cdp("Emulation.setScriptExecutionDisabled", json!({ "value": !view.javascript }));
+        let first = self.cdp("Page.addScriptToEvaluateOnNewDocument", json!({ "source": source }));
         self.goto(view.page);
+        self.cdp("Page.removeScriptToEvaluateOnNewDocument", first);
         // They come late, and move what a pointer is to hit.
         self.until("the fonts are loaded", "document.fonts.status === 'loaded'");
+    }
+
+    fn set_window(&self, width: u32, height: u32) {
+        self.cdp(
+            "Emulation.setDeviceMetricsOverride",
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false }),
+        );
+    }
+
+    /// Gives the window of the page that is open another size, without loading the page again.
+    /// mdBook shows or hides its sidebar as it loads a page, by whether there are 1080 pixels:
+    /// across that width a page is another one when it is loaded.
+    pub fn resize(&self, width: u32, height: u32) {
+        self.set_window(width, height);
+        self.until(
+            &format!("the window is {width} × {height} pixels"),
+            &format!("innerWidth === {width} && innerHeight === {height}"),
+        );
+        // The observers of the page hear of it in the frame that lays it out.
+        self.js(
+            "return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(null))))",
+            json!([]),
+        );
+        self.end_transitions();
+    }
+
+    /// Puts another theme on the page that is open, as its theme menu does.
+    pub fn choose_theme(&self, theme: &str) {
+        // A click by script, for which the menu need not be open; none on what is chosen already.
+        self.js(
+            "document.getElementById('mdbook-theme-' + arguments[0]).click(); return null",
+            json!([theme]),
+        );
+        // The colours of code are in a style sheet a theme, which is loaded anew.
+        self.until(
+            &format!("the theme {theme} is put on"),
+            &format!(
+                "document.documentElement.matches('.{theme}')
+                   && [...document.querySelectorAll('link[rel=stylesheet]')].every(link => link.disabled || link.sheet)"
+            ),
+        );
+        self.end_transitions();
+    }
+
+    /// What is on its way to another colour or place is there.
+    fn end_transitions(&self) {
+        self.js(
+            "for (const it of document.getAnimations()) if (it instanceof CSSTransition) it.finish();
+             return null",
+            json!([]),
+        );
     }
 
     /// Goes to a page of the book as a link would: what is stored stays.
@@ -518,18 +578,22 @@ impl Drop for Browser {
 /// are not opaque are laid over what is below them.
 const CONTRAST: &str = "
     const paper = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
-    const rgba = colour => {
+    const once = make => {
+      const made = new Map();
+      return key => made.get(key) ?? made.set(key, make(key)).get(key);
+    };
+    const rgba = once(colour => {
       paper.clearRect(0, 0, 1, 1);
       paper.fillStyle = colour;
       paper.fillRect(0, 0, 1, 1);
       return [...paper.getImageData(0, 0, 1, 1).data];
-    };
+    });
     const over = ([r, g, b, a], [R, G, B]) =>
       [[r, R], [g, G], [b, B]].map(([top, below]) => (top * a + below * (255 - a)) / 255);
-    const below = element => {
+    const below = once(element => {
       const under = element.parentElement ? below(element.parentElement) : [255, 255, 255];
       return over(rgba(getComputedStyle(element).backgroundColor), under);
-    };
+    });
     const light = colour => {
       const [r, g, b] = colour.map(c => c / 255).map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
       return 0.2126 * r + 0.7152 * g + 0.0722 * b;

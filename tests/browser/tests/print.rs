@@ -48,15 +48,13 @@ const WRONG: &str = "
 fn a_printed_page_shows_all_of_it_on_white_and_nothing_is_cut_off() {
     let browser = Browser::start();
     let (width, height) = SHEET;
-    for theme in ["light", "coal", "navy", "ayu"] {
-        for page in &book().pages {
-            let page = page.replace("index.html", "index.html#choose");
-            browser.open(&View { theme, stored: &[("split", "true")], ..View::wide(&page) });
-            browser.cdp(
-                "Emulation.setDeviceMetricsOverride",
-                json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false }),
-            );
-            lay_out_for_paper(&browser);
+    for page in &book().pages {
+        let page = page.replace("index.html", "index.html#choose");
+        browser.open(&View { stored: &[("split", "true")], ..View::wide(&page) });
+        browser.resize(width, height);
+        lay_out_for_paper(&browser);
+        for theme in ["light", "coal", "navy", "ayu"] {
+            browser.choose_theme(theme);
             let wrong = browser.js(WRONG, json!([width, height]));
             assert_eq!(wrong, "", "{page} on paper, from the theme {theme}");
             browser.assert_legible("main", theme);
