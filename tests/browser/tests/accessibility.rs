@@ -18,20 +18,14 @@ fn axe() -> String {
     })
 }
 
-/// What axe finds on the page that is open, one line a finding. A theme is nothing but colours: in
-/// all but one of them only the rules are asked that look at colours, else it would say all twice.
-fn findings(browser: &Browser, axe: &str, theme: &str) -> Vec<String> {
+/// What axe finds on the page that is open, one line a finding.
+fn findings(browser: &Browser, axe: &str) -> Vec<String> {
     browser.js(&format!("{axe}; window.axe = axe"), json!([]));
     let found = browser.js(
-        "// Of these rules those that axe runs unasked: none of WCAG AAA, none that is new or old.
-         const usual = ({ tags }) => !tags.some(tag => /aaa$|^experimental$|^deprecated$/.test(tag));
-         const colours = axe.getRules(['cat.color']).filter(usual).map(({ ruleId }) => ruleId);
-         if (!colours.includes('color-contrast')) throw new Error(`axe looks at ${colours} alone`);
-         const only = arguments[0] ? {} : { runOnly: { type: 'rule', values: colours } };
-         return axe.run(document, { resultTypes: ['violations'], ...only }).then(({ violations }) =>
+        "return axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) =>
              violations.flatMap(({ id, nodes }) => nodes.map(({ target, html, any }) =>
                  [id, target.join(' '), `${html.slice(0, 100)} ${any[0]?.message ?? ''}`])))",
-        json!([theme == THEMES[0]]),
+        json!([]),
     );
     let found = found.as_array().unwrap().iter().map(|finding| {
         let part = |index: usize| finding[index].as_str().unwrap_or_default().to_owned();
@@ -52,23 +46,21 @@ fn all_pages_in(theme: &str) {
         let page = page.replace("index.html", "index.html#choose");
         browser.open(&View { theme, ..View::wide(&page) });
         browser.js("document.querySelectorAll('details').forEach(d => d.open = true)", json!([]));
-        found.extend(
-            findings(&browser, &axe, theme).into_iter().map(|line| format!("{page} {line}")),
-        );
+        found.extend(findings(&browser, &axe).into_iter().map(|line| format!("{page} {line}")));
     }
     // A phone, where the menu bar and the tables are others.
     browser.open(&View { theme, ..View::phone("ko/02_exit_log.html") });
-    found.extend(findings(&browser, &axe, theme).into_iter().map(|line| format!("phone: {line}")));
+    found.extend(findings(&browser, &axe).into_iter().map(|line| format!("phone: {line}")));
     // Results, and the marks on the page they lead to.
     browser.open(&View { theme, ..View::wide("ko/00_fork.html?search=%EC%9B%8C%EC%BB%A4") });
     browser.until("the search is answered", "document.querySelector('#mdbook-searchresults a')");
-    found.extend(findings(&browser, &axe, theme).into_iter().map(|line| format!("search: {line}")));
+    found.extend(findings(&browser, &axe).into_iter().map(|line| format!("search: {line}")));
     browser.open(&View { theme, ..View::wide("ko/00_fork.html?highlight=%EC%9B%8C%EC%BB%A4#why") });
-    found.extend(findings(&browser, &axe, theme).into_iter().map(|line| format!("marks: {line}")));
+    found.extend(findings(&browser, &axe).into_iter().map(|line| format!("marks: {line}")));
     // The theme menu.
     browser.open(&View { theme, ..View::wide("en/00_fork.html") });
     browser.click("#mdbook-theme-toggle");
-    found.extend(findings(&browser, &axe, theme).into_iter().map(|line| format!("menu: {line}")));
+    found.extend(findings(&browser, &axe).into_iter().map(|line| format!("menu: {line}")));
     let count = found.len();
     assert!(found.is_empty(), "axe finds {count} in the theme {theme}:\n{}", found.join("\n"));
 }
